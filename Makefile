@@ -1,0 +1,60 @@
+# llmos for developers; users need `make demo` only.   make help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# CPU=1 takes torch's CPU build from PyTorch's own index: 200 MB instead of gigabytes of CUDA.
+TORCH := torch==2.13.0 $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
+IMAGE := build/llmos.binpb
+
+.PHONY: help install dev demo test acceptance lint protos baseline bench wheel clean
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/server.ok ## the daemon and the client, in .venv
+dev: $(VENV)/dev.ok ## and what tests need
+
+$(VENV)/server.ok: pyproject.toml
+	@echo "[install] $(VENV): a few minutes the first time"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llmos needs Python 3.11 or newer; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[server]'
+	@touch $@
+
+$(VENV)/dev.ok: $(VENV)/server.ok
+	@echo "[install] test tools"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[server,dev]'
+	@touch $@
+
+demo: install ## a model, a daemon, an answer, in one go; later runs need no network
+	@$(BIN)/python scripts/demo.py
+
+test: dev lint ## everything that must hold: under ten minutes, no accelerator
+	@$(BIN)/python -m pytest
+
+acceptance: dev ## the long runs: every method against 1,000 hostile messages of each kind
+	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
+
+lint: dev ## ruff, mypy, buf
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
+	@mkdir -p build && $(BIN)/python protos/generate.py $(IMAGE)
+	@$(BIN)/buf lint $(IMAGE) --config protos/buf.yaml
+	@$(BIN)/buf breaking $(IMAGE) --against protos/llmos-v1.binpb.gz --config protos/buf.yaml
+	@echo "lint ok"
+
+protos: dev ## write the stubs anew
+	@$(BIN)/python protos/generate.py
+
+baseline: dev ## on a release: what later contracts may not break
+	@mkdir -p build && $(BIN)/python protos/generate.py $(IMAGE)
+	@gzip -9nc $(IMAGE) > protos/llmos-v1.binpb.gz
+
+bench: dev ## against peers, side by side
+	@$(BIN)/python -m benchmarks
+
+wheel: dev ## dist/*.whl
+	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+clean: ## all but the sources
+	rm -rf $(VENV) build dist

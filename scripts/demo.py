@@ -1,0 +1,133 @@
+"""`make demo`: a private daemon, the default model, a streamed answer. One line per stage.
+
+Exit status 0 only if every stage met its check. State lives in a temporary folder; the verified
+model file and the compiled kernels stay in the user's cache, so a second run needs no network.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from llmos_client import Client, Completed, Delta, Finished
+
+BIN = Path(sys.executable).parent
+MODEL = "smollm2"
+QUESTION = "What is the capital of France?"
+STAGES = 5
+
+
+def main() -> None:
+    """Run the stages in order."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="llmos-demo-") as folder:
+        say(1, "environment", f"{BIN.parent.name}, torch {version('torch')}, {os.cpu_count()} CPUs")
+        address = f"unix:{folder}/llmosd.sock"
+        with daemon(Path(folder), address) as pid:
+            say(2, "daemon", f"serving on {address} (pid {pid})")
+            pull(address)
+            with Client(address) as client:
+                load(client)
+                chat(client)
+    print(f"demo ok in {time.monotonic() - began:.0f} s")
+    print(f"Next: {BIN}/llmos serve   and, in another terminal:   {BIN}/llmos pull {MODEL}")
+    print(f"      {BIN}/llmos chat {MODEL}")
+
+
+@contextmanager
+def daemon(folder: Path, address: str) -> Iterator[int]:
+    """A daemon of our own, stopped at the end."""
+    log = folder / "llmosd.log"
+    command = [str(BIN / "llmosd"), "--state-dir", str(folder), "--listen", address]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        with Client(address) as client:
+            wait_until_serving(client, process, log)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+    check(process.returncode == 0, f"the daemon stopped with status {process.returncode}")
+
+
+def wait_until_serving(client: Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Return once health says SERVING."""
+    for _ in range(300):
+        check(process.poll() is None, f"the daemon ended:\n{log.read_text()}")
+        try:
+            if client.health() == "serving":
+                return
+        except Exception:  # noqa: BLE001, S110 - not bound yet
+            pass
+        time.sleep(0.1)
+    check(condition=False, text="the daemon did not answer within 30 s")
+
+
+def pull(address: str) -> None:
+    """Fetch by hash, or take the verified file from the cache; import."""
+    command = [str(BIN / "llmos"), "--address", address, "pull", MODEL]
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}  # in the order of printing
+    done = subprocess.run(command, check=False, text=True, **both)
+    check(done.returncode == 0, done.stdout)
+    for line in done.stdout.splitlines():
+        if line.startswith(("SmolLM2", "verified", "found", "installed")):
+            say(3, "model", line)
+
+
+def load(client: Client) -> None:
+    """Load, saying how far it is: the first time compiles the kernels."""
+    began = time.monotonic()
+    last = ""
+
+    def progress(stage: str) -> None:
+        nonlocal last
+        if stage != last:
+            last = stage
+            note = " (compiles the kernels the first time: up to a minute)"
+            say(4, "load", stage + (note if stage == "warm-up" else ""))
+
+    client.load_model(MODEL, on_progress=lambda at: progress(at.stage))
+    say(4, "load", f"ready in {time.monotonic() - began:.1f} s")
+
+
+def chat(client: Client) -> None:
+    """Ask, stream, check."""
+    say(5, "chat", f"> {QUESTION}")
+    text, reason = "", ""
+    messages = [{"role": "user", "content": QUESTION}]
+    with client.stream(MODEL, messages=messages, temperature=0.0) as events:
+        for event in events:
+            if isinstance(event, Delta):
+                print(event.text, end="", flush=True)
+                text += event.text
+            elif isinstance(event, Finished):
+                reason = event.finish_reason
+            elif isinstance(event, Completed):
+                done = event
+    tokens, timings = done.usage.completion_tokens, done.timings
+    rate = (tokens - 1) / timings.decode if tokens > 1 and timings.decode else 0.0
+    ttft = timings.time_to_first_token * 1000
+    print(f"\n      TTFT {ttft:.0f} ms · {rate:.1f} tok/s · {tokens} tokens · finish={reason}")
+    check("Paris" in text, "the answer does not say Paris")
+
+
+def say(stage: int, name: str, text: str) -> None:
+    """One line."""
+    print(f"[{stage}/{STAGES}] {name:12} {text}", flush=True)
+
+
+def check(condition: bool, text: str) -> None:  # noqa: FBT001
+    """Exit 1 with a reason unless `condition`."""
+    if not condition:
+        sys.exit(f"demo failed: {text}")
+
+
+if __name__ == "__main__":
+    main()
