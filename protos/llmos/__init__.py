@@ -1,0 +1,1 @@
+"""The llmos contract; see llmos.v1."""
