@@ -1,0 +1,89 @@
+"""One njit policy for every kernel, and the few machine operations numba does not spell.
+
+No fastmath anywhere: a kernel's result for a row must not depend on which loop variant the compiler
+chose for it, so fused multiply-adds are written as `fma` and sums are spread over lanes by hand.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  # of the vectors the kernels are written for; LLVM splits them where it must
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a single-threaded kernel."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+def parallel_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a kernel whose `prange` loops use all of numba's threads."""
+    return njit(cache=True, nogil=True, error_model="numpy", parallel=True)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a helper into the kernels that call it."""
+    return njit(inline="always", error_model="numpy")(function)
+
+
+def has_avx512() -> bool:
+    """Whether 32 registers of 16 floats are there."""
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+
+@intrinsic
+def _fma(_context: Any, a: Any, _b: Any, _c: Any) -> Any:
+
+    def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return a(types.float32, types.float32, types.float32), codegen
+
+
+@intrinsic
+def _address(_context: Any, array: Any, offset: Any) -> Any:
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        struct = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
+        element = context.get_data_type(array.dtype)
+        pointer = builder.bitcast(struct.data, element.as_pointer())
+        return builder.ptrtoint(builder.gep(pointer, [arguments[1]]), ir.IntType(64))
+
+    return types.int64(array, offset), codegen
+
+
+fma: Any = _fma
+"""fma(a, b, c): a * b + c with one rounding (IEEE 754 fusedMultiplyAdd), in float32."""
+
+address: Any = _address
+"""address(array, offset): where the element `offset` elements into a contiguous array lies."""
+
+
+@inlined
+def exp32(x: Any) -> Any:
+    """e**x in float32, at most 2 units in the last place off, branch-free so that it vectorizes.
+
+    Range reduction to [-ln2/2, ln2/2] and a polynomial of degree 6 (Cephes expf, Moshier 1992);
+    below -87 the result is 0.
+    """
+    magic = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer
+    clipped = max(min(x, np.float32(88.0)), np.float32(-87.3))
+    shifted = fma(clipped, np.float32(1.44269504), magic)
+    power = shifted - magic
+    rest = fma(power, np.float32(-0.693359375), clipped)
+    rest = fma(power, np.float32(2.12194440e-4), rest)
+    poly = np.float32(1.9875691500e-4)
+    poly = fma(poly, rest, np.float32(1.3981999507e-3))
+    poly = fma(poly, rest, np.float32(8.3334519073e-3))
+    poly = fma(poly, rest, np.float32(4.1665795894e-2))
+    poly = fma(poly, rest, np.float32(1.6666665459e-1))
+    poly = fma(poly, rest, np.float32(5.0000001201e-1))
+    poly = fma(poly, rest * rest, rest) + np.float32(1.0)
+    scale = np.int32((np.int32(power) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return poly * scale if x > np.float32(-87.3) else np.float32(0.0)

@@ -1,0 +1,235 @@
+"""From logits to token ids: one pass over the batch, one thread per row.
+
+Order, as in transformers' generation: logit bias, repetition penalty, presence and frequency
+penalties, temperature, top-k, top-p, min-p, draw. Log-probabilities are of the model's own
+distribution, before all of these. A row's token depends on its own inputs only. Twin:
+reference.sample.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from llmos_kernels._jit import exp32, inlined, kernel, parallel_kernel
+from llmos_kernels.random import uniform
+
+
+@parallel_kernel
+def sample(
+    logits: Any, params: Any, seeds: Any, draws: Any, seen: Any, seen_at: Any, bias: Any,
+    bias_at: Any, tokens: Any, logprobs: Any, top_ids: Any, top_logprobs: Any,
+) -> None:  # fmt: skip
+    """Draw one token per row. `logits` is overwritten.
+
+    Args:
+        logits: (rows, vocab) float32, contiguous.
+        params: (rows,) records of PARAMS.
+        seeds: (rows,) uint64.
+        draws: (rows, 2) int64: choice, position in the answer.
+        seen: (entries,) records of SEEN: the tokens penalties look at, row after row.
+        seen_at: (rows + 1,) int64, where each row's entries begin.
+        bias: (entries,) records of BIAS, row after row.
+        bias_at: (rows + 1,) int64.
+        tokens: (rows,) int32, out.
+        logprobs: (rows,) float32, out, of the drawn token; written where num_logprobs >= 0.
+        top_ids, top_logprobs: (rows, width) int32 and float32, out: the first num_logprobs columns
+            are the most likely tokens, most likely first.
+    """
+    for row in prange(logits.shape[0]):
+        line, spec = logits[row], params[row]
+        raw = np.float32(0.0)
+        wanted = spec.num_logprobs
+        if wanted >= 0:
+            raw = log_sum_exp(line)
+            best = most_likely(line, wanted)
+            for at in range(wanted):
+                top_ids[row, at] = best[at]
+                top_logprobs[row, at] = line[best[at]] - raw
+        kept = line.copy() if wanted >= 0 else line
+        _apply_bias(line, bias, bias_at[row], bias_at[row + 1])
+        _apply_penalties(line, spec, seen, seen_at[row], seen_at[row + 1])
+        if spec.temperature < np.float32(1e-4):
+            token = _argmax(line)
+        else:
+            token = _draw(line, spec, uniform(seeds[row], draws[row, 0], draws[row, 1]))
+        tokens[row] = token
+        if wanted >= 0:
+            logprobs[row] = kept[token] - raw
+
+
+PARAMS = np.dtype(
+    [
+        ("temperature", np.float32), ("top_p", np.float32), ("min_p", np.float32),
+        ("repetition", np.float32), ("presence", np.float32), ("frequency", np.float32),
+        ("top_k", np.int32), ("num_logprobs", np.int32),
+    ]
+)  # fmt: skip
+# A token of the prompt or answer, and how often the answer has it.
+SEEN = np.dtype([("token", np.int32), ("count", np.int32)])
+BIAS = np.dtype([("token", np.int32), ("value", np.float32)])
+
+
+@kernel
+def log_sum_exp(line: Any) -> Any:
+    """log(sum(exp(line))), float32, summed in float64."""
+    peak = _peak(line)
+    total = 0.0
+    for at in range(line.shape[0]):
+        total += np.float64(exp32(line[at] - peak))
+    return peak + np.float32(np.log(total))
+
+
+@kernel
+def most_likely(line: Any, count: Any) -> Any:
+    """Indices of the `count` largest values, largest first, the lower index first among equals."""
+    count = min(count, line.shape[0])
+    heap = np.empty(count, np.int64)
+    for at in range(count):
+        heap[at] = at
+    if count == 0:
+        return heap
+    for at in range(count // 2 - 1, -1, -1):
+        _sift(line, heap, at, count)
+    floor = line[heap[0]]
+    for at in range(count, line.shape[0]):
+        if line[at] > floor:
+            heap[0] = at
+            _sift(line, heap, 0, count)
+            floor = line[heap[0]]
+    for end in range(count - 1, 0, -1):
+        heap[0], heap[end] = heap[end], heap[0]
+        _sift(line, heap, 0, end)
+    return heap
+
+
+@inlined
+def _after(line: Any, a: Any, b: Any) -> Any:
+    """Whether index a ranks behind b: smaller value, or equal and later."""
+    return line[a] < line[b] or (line[a] == line[b] and a > b)
+
+
+@inlined
+def _sift(line: Any, heap: Any, root: Any, size: Any) -> None:
+    """Restore the heap below `root`; the element that ranks last is on top."""
+    while True:
+        child = 2 * root + 1
+        if child >= size:
+            break
+        if child + 1 < size and _after(line, heap[child + 1], heap[child]):
+            child += 1
+        if not _after(line, heap[child], heap[root]):
+            break
+        heap[root], heap[child] = heap[child], heap[root]
+        root = child
+
+
+@inlined
+def _peak(line: Any) -> Any:
+    peak = line[0]
+    for at in range(line.shape[0]):
+        peak = max(peak, line[at])
+    return peak
+
+
+@inlined
+def _argmax(line: Any) -> Any:
+    peak = _peak(line)
+    for at in range(line.shape[0]):
+        if line[at] == peak:
+            return at
+    return 0
+
+
+@inlined
+def _apply_bias(line: Any, bias: Any, start: Any, end: Any) -> None:
+    for at in range(start, end):
+        line[bias[at].token] += bias[at].value
+
+
+@inlined
+def _apply_penalties(line: Any, spec: Any, seen: Any, start: Any, end: Any) -> None:
+    for at in range(start, end):
+        token, count = seen[at].token, seen[at].count
+        value = line[token]
+        value = value / spec.repetition if value > 0 else value * spec.repetition
+        if count > 0:
+            value -= spec.presence + spec.frequency * np.float32(count)
+        line[token] = value
+
+
+@kernel
+def _draw(line: Any, spec: Any, u: Any) -> Any:
+    """Token at `u` of the cumulative distribution after temperature, top-k, top-p and min-p."""
+    inverse = np.float32(1.0) / spec.temperature
+    peak = _peak(line)
+    if 0 < spec.top_k < line.shape[0]:
+        order = most_likely(line, spec.top_k)
+    elif spec.top_p < np.float32(1.0):
+        order = _likely_until(line, peak, inverse, spec.top_p)
+    else:
+        return _draw_all(line, peak, inverse, spec.min_p, u)
+    mass = np.empty(order.shape[0], np.float64)
+    total = 0.0
+    for at in range(order.shape[0]):
+        mass[at] = np.float64(exp32((line[order[at]] - peak) * inverse))
+        total += mass[at]
+    keep = order.shape[0]
+    if 0 < spec.top_k < line.shape[0] and spec.top_p < np.float32(1.0):
+        keep = _reach(mass, np.float64(spec.top_p) * total)
+    while keep > 1 and mass[keep - 1] < np.float64(spec.min_p) * mass[0]:
+        keep -= 1
+    total = 0.0
+    for at in range(keep):
+        total += mass[at]
+    return order[min(_reach(mass[:keep], u * total), keep) - 1]
+
+
+@inlined
+def _reach(mass: Any, target: Any) -> Any:
+    """How many leading entries it takes for their sum to exceed `target`."""
+    total = 0.0
+    for at in range(mass.shape[0]):
+        total += mass[at]
+        if total > target:
+            return at + 1
+    return mass.shape[0]
+
+
+@kernel
+def _likely_until(line: Any, peak: Any, inverse: Any, top_p: Any) -> Any:
+    """The most likely tokens, in order, whose share of all probability first exceeds top_p."""
+    total = 0.0
+    for at in range(line.shape[0]):
+        total += np.float64(exp32((line[at] - peak) * inverse))
+    count = 64
+    while True:
+        order = most_likely(line, count)
+        running = 0.0
+        for at in range(order.shape[0]):
+            running += np.float64(exp32((line[order[at]] - peak) * inverse))
+            if running > np.float64(top_p) * total:
+                return order[: at + 1]
+        if order.shape[0] == line.shape[0]:
+            return order
+        count *= 8
+
+
+@kernel
+def _draw_all(line: Any, peak: Any, inverse: Any, min_p: Any, u: Any) -> Any:
+    """Draw among all tokens at least min_p times as likely as the most likely one."""
+    total = 0.0
+    for at in range(line.shape[0]):
+        mass = exp32((line[at] - peak) * inverse)
+        line[at] = mass if mass >= min_p else np.float32(0.0)
+        total += np.float64(line[at])
+    target = u * total
+    running = 0.0
+    last = 0
+    for at in range(line.shape[0]):
+        if line[at] > 0:
+            running += np.float64(line[at])
+            last = at
+            if running > target:
+                return at
+    return last
