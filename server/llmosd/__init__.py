@@ -1,0 +1,3 @@
+"""The llmos daemon."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Networks the engine can run: one file each, chosen by registry."""

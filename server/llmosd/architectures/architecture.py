@@ -1,0 +1,100 @@
+"""What the engine asks of a network, and what a network asks of the machine below it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from llmosd.architectures.config import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardBatch:
+    """One step's tokens, of any number of sequences, laid end to end.
+
+    Attributes:
+        ids: (rows,) int64 token ids.
+        positions: (rows,) int32, place in the sequence.
+        sequences: (rows,) int32, which row of `tables`.
+        slots: (rows,) int64, where the row's key and value go: block * BLOCK + offset.
+        tables: (sequences, max_blocks) int32 block numbers, in order of position.
+        spans: first row and number of rows of each sequence, rows in order of position.
+        adapters: (rows,) int32, the adapter each row goes through; 0 is none.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    sequences: Tensor
+    slots: Tensor
+    tables: Tensor
+    spans: list[tuple[int, int]]
+    adapters: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """One layer's paged keys and values, laid out as llmos_kernels.attention says."""
+
+    keys: Tensor  # (num_blocks, kv_heads, head_dim, BLOCK)
+    values: Tensor  # (num_blocks, kv_heads, BLOCK, head_dim)
+
+
+class Ops(Protocol):
+    """The arithmetic a network is written in. Tensors have one row per token.
+
+    A result's row depends on that row's inputs only, in bits where the implementation says so.
+    """
+
+    def weight(self, tensor: Tensor) -> Any:
+        """Prepare an (out, in) weight for `linear`."""
+
+    def vector(self, tensor: Tensor) -> Tensor:
+        """Prepare a bias or a norm's weight."""
+
+    def table(self, tensor: Tensor) -> Tensor:
+        """Prepare an embedding table."""
+
+    def embed(self, table: Tensor, ids: Tensor) -> Tensor:
+        """Rows of a table."""
+
+    def linear(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+        """X @ weight.T + bias."""
+
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Root mean square normalization over the last axis."""
+
+    def layer_norm(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Layer normalization over the last axis."""
+
+    def silu_multiply(self, gate_up: Tensor) -> Tensor:
+        """silu(first half) * second half of the last axis."""
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU, tanh form."""
+
+    def attend(
+        self,
+        qkv: Tensor,  # (rows, heads + 2 * kv_heads, head_dim); may be overwritten
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+        window: int,
+    ) -> Tensor:  # (rows, heads * head_dim)
+        """Rotate, store keys and values, and attend causally within each sequence."""
+
+
+class Architecture(Protocol):
+    """A decoder: token ids in, hidden states out, logits for the rows that want them."""
+
+    def __init__(self, config: ModelConfig, weights: "Weights", ops: Ops) -> None:
+        """Take the weights by name; each is asked for once."""
+
+    def forward(self, batch: ForwardBatch, cache: list[LayerCache]) -> Tensor:
+        """Hidden states (rows, hidden_size), after the last norm."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (rows, vocab_size) of the next token."""
+
+
+Weights = Callable[[str], Tensor]

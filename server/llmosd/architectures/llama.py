@@ -1,0 +1,105 @@
+"""The Llama family: Llama, SmolLM, Mistral, Qwen2 (biases), Qwen3 (normalized queries and keys).
+
+Touvron et al., 2023; Jiang et al., 2023; Qwen team, 2024 and 2025. One network; the members differ
+by switches of ModelConfig. Parameter names are Hugging Face's.
+"""
+
+import torch
+from torch import Tensor
+
+from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops, Weights
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.rope import rope_tables
+
+
+class Llama:
+    """Embedding, layers, norm, head."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:
+        """Take the weights by name; see Architecture."""
+        self._config = config
+        self._ops = ops
+        embedding = weights("model.embed_tokens.weight")
+        head = embedding if config.tie_embeddings else weights("lm_head.weight")
+        self._embedding = ops.table(embedding)
+        self._head = ops.weight(head)
+        self._norm = ops.vector(weights("model.norm.weight"))
+        cosine, sine = rope_tables(config)
+        self._rope = ops.vector(cosine), ops.vector(sine)
+        self._layers = [
+            _Layer(config, weights, ops, f"model.layers.{index}.")
+            for index in range(config.num_layers)
+        ]
+
+    def forward(self, batch: ForwardBatch, cache: list[LayerCache]) -> Tensor:
+        """Hidden states (rows, hidden_size), after the last norm."""
+        hidden = self._ops.embed(self._embedding, batch.ids)
+        for layer, layer_cache in zip(self._layers, cache, strict=True):
+            hidden = layer.forward(hidden, self._rope, layer_cache, batch)
+        return self._ops.rms_norm(hidden, self._norm, self._config.norm_eps)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (rows, vocab_size) of the next token."""
+        return self._ops.linear(hidden, self._head, None)
+
+
+class _Layer:
+    """Attention and feed-forward, each with its norm before it and a residual around it."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> None:
+        self._config = config
+        self._ops = ops
+        attention, mlp = prefix + "self_attn.", prefix + "mlp."
+        self._input_norm = ops.vector(weights(prefix + "input_layernorm.weight"))
+        self._post_norm = ops.vector(weights(prefix + "post_attention_layernorm.weight"))
+        # Products that share their input are one product.
+        self._qkv = ops.weight(torch.cat([weights(f"{attention}{p}_proj.weight") for p in "qkv"]))
+        self._qkv_bias = (
+            ops.vector(torch.cat([weights(f"{attention}{p}_proj.bias") for p in "qkv"]))
+            if config.qkv_bias
+            else None
+        )
+        self._output = ops.weight(weights(attention + "o_proj.weight"))
+        self._output_bias = (
+            ops.vector(weights(attention + "o_proj.bias")) if config.output_bias else None
+        )
+        self._qk_norms = (
+            tuple(ops.vector(weights(f"{attention}{p}_norm.weight")) for p in "qk")
+            if config.qk_norm
+            else None
+        )
+        gate_up = [f"{mlp}gate_proj", f"{mlp}up_proj"]
+        self._gate_up = ops.weight(torch.cat([weights(f"{name}.weight") for name in gate_up]))
+        self._down = ops.weight(weights(mlp + "down_proj.weight"))
+        self._gate_up_bias = self._down_bias = None
+        if config.mlp_bias:
+            self._gate_up_bias = ops.vector(torch.cat([weights(f"{n}.bias") for n in gate_up]))
+            self._down_bias = ops.vector(weights(mlp + "down_proj.bias"))
+
+    def forward(
+        self,
+        hidden: Tensor,
+        rope: tuple[Tensor, Tensor],
+        cache: LayerCache,
+        batch: ForwardBatch,
+    ) -> Tensor:
+        ops, eps = self._ops, self._config.norm_eps
+        qkv = ops.linear(ops.rms_norm(hidden, self._input_norm, eps), self._qkv, self._qkv_bias)
+        heads = self._split(qkv)
+        mixed = ops.attend(heads, rope, cache, batch, self._config.sliding_window)
+        hidden = hidden + ops.linear(mixed, self._output, self._output_bias)
+        normed = ops.rms_norm(hidden, self._post_norm, eps)
+        inner = ops.silu_multiply(ops.linear(normed, self._gate_up, self._gate_up_bias))
+        return hidden + ops.linear(inner, self._down, self._down_bias)
+
+    def _split(self, qkv: Tensor) -> Tensor:
+        """(rows, heads + 2 * kv_heads, head_dim), queries and keys normalized where they are."""
+        config = self._config
+        heads = qkv.view(len(qkv), -1, config.head_dim)
+        if self._qk_norms is not None:
+            ends = (config.num_heads, config.num_heads + config.num_kv_heads)
+            for norm, start, end in zip(self._qk_norms, (0, ends[0]), ends, strict=True):
+                part = heads[:, start:end]
+                flat = part.reshape(-1, config.head_dim)
+                part.copy_(self._ops.rms_norm(flat, norm, config.norm_eps).view(part.shape))
+        return heads

@@ -1,0 +1,112 @@
+"""Ops in plain torch: any device, float32 or bfloat16. The reference, and accelerators' path."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from llmosd.architectures.architecture import ForwardBatch, LayerCache
+
+
+class TorchOps:
+    """See Ops. Rows are independent in value, but bits may change with the number of rows."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Weights are put on `device` as `dtype`."""
+        self._device = device
+        self._dtype = dtype
+
+    def weight(self, tensor: Tensor) -> Any:
+        """Move and cast; a copy, so that the weights' file can be unmapped."""
+        return tensor.to(self._device, self._dtype, copy=True)
+
+    def vector(self, tensor: Tensor) -> Tensor:
+        """Move and cast; rotary tables and norms keep float32 until they are used."""
+        return tensor.to(self._device, torch.float32, copy=True)
+
+    def table(self, tensor: Tensor) -> Tensor:
+        """Move and cast; a copy, so that the weights' file can be unmapped."""
+        return tensor.to(self._device, self._dtype, copy=True)
+
+    def embed(self, table: Tensor, ids: Tensor) -> Tensor:
+        """Rows of a table."""
+        return table[ids.long()]
+
+    def linear(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+        """X @ weight.T + bias."""
+        return functional.linear(x, weight, None if bias is None else bias.to(x.dtype))
+
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Normalize in float32."""
+        wide = x.float()
+        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+        return (scaled * weight).to(x.dtype)
+
+    def layer_norm(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Normalize in float32."""
+        return functional.layer_norm(x.float(), weight.shape, weight, bias, eps).to(x.dtype)
+
+    def silu_multiply(self, gate_up: Tensor) -> Tensor:
+        """silu(first half) * second half."""
+        gate, up = gate_up.chunk(2, dim=-1)
+        return functional.silu(gate) * up
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU, tanh form."""
+        return functional.gelu(x, approximate="tanh")
+
+    def attend(
+        self,
+        qkv: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+        window: int,
+    ) -> Tensor:
+        """Store, then attend sequence by sequence over the gathered blocks."""
+        kv_heads = cache.keys.shape[1]
+        heads = qkv.shape[1] - 2 * kv_heads
+        query, key, value = qkv.split([heads, kv_heads, kv_heads], dim=1)
+        if rope is not None:
+            query, key = (_rotate(part, *rope, batch.positions) for part in (query, key))
+        block = cache.values.shape[2]
+        blocks, offsets = batch.slots // block, batch.slots % block
+        cache.keys[blocks, :, :, offsets] = key
+        cache.values[blocks, :, offsets] = value
+        out = torch.empty_like(query)
+        for sequence, (start, count) in enumerate(batch.spans):
+            rows = slice(start, start + count)
+            positions = batch.positions[rows]
+            out[rows] = _attend_one(query[rows], positions, cache, batch.tables[sequence], window)
+        return out.reshape(len(qkv), -1)
+
+
+def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, positions: Tensor) -> Tensor:
+    """Rotate (rows, heads, head_dim), halves interleaved as in Hugging Face's weights."""
+    at = positions.long()
+    c, s = cosine[at].unsqueeze(1), sine[at].unsqueeze(1)
+    low, high = x.float().chunk(2, dim=-1)
+    return torch.cat([low * c - high * s, high * c + low * s], dim=-1).to(x.dtype)
+
+
+def _attend_one(
+    query: Tensor, positions: Tensor, cache: LayerCache, table: Tensor, window: int
+) -> Tensor:
+    """Attention of one sequence's rows (rows, heads, head_dim) over its blocks."""
+    context = int(positions[-1]) + 1
+    block = cache.values.shape[2]
+    used = table[: -(-context // block)].long()
+    keys = cache.keys[used].permute(1, 0, 3, 2).flatten(1, 2)[:, :context]
+    values = cache.values[used].transpose(0, 1).flatten(1, 2)[:, :context]
+    seen = torch.arange(context, device=query.device)
+    distance = positions.long().unsqueeze(1) - seen
+    mask = (distance >= 0) & (distance < window) if window else distance >= 0
+    mixed = functional.scaled_dot_product_attention(
+        query.transpose(0, 1).unsqueeze(0),
+        keys.to(query.dtype).unsqueeze(0),
+        values.to(query.dtype).unsqueeze(0),
+        attn_mask=mask,
+        enable_gqa=True,
+    )
+    return mixed[0].transpose(0, 1)

@@ -1,0 +1,182 @@
+"""The composition root: the only file that knows every part. Build, serve, drain, stop."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from llmosd import __version__, device
+from llmosd.config import Config
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.generation_servicer import GenerationServicer
+from llmosd.rpc.generator import Generator
+from llmosd.rpc.model_servicer import ModelServicer
+from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.server import Server, Servicers
+from llmosd.rpc.text_models import TextModels
+from llmosd.rpc.tokenization_servicer import TokenizationServicer
+from llmosd.rpc.upload import Uploads
+from llmosd.sd_notify import notify
+from llmosd.store.catalog import Catalog
+from llmosd.store.names import ModelRef
+from llmosd.store.versions import VersionStore
+from llmosd.supervisor.job_runner import JobRunner
+from llmosd.supervisor.launcher import LocalLauncher
+from llmosd.supervisor.pool import ModelPool
+from llmosd.text.templates import TemplateRenderer
+
+_log = structlog.get_logger()
+_SOCKET_MODE = 0o660
+_DRAIN_NOTICE_SECONDS = 0.1
+
+
+class AlreadyRunning(Exception):
+    """Another daemon holds the state directory or the socket. Exit status 75."""
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        AlreadyRunning: another daemon holds the state directory or the socket.
+        OSError: the state directory cannot be written.
+    """
+    config.state.mkdir(parents=True, exist_ok=True, mode=0o750)
+    with _lock(config.state), Catalog(config.state / "catalog.db") as catalog:
+        await _Daemon(config, catalog).serve()
+
+
+class _Daemon:
+    """All parts of a running daemon."""
+
+    def __init__(self, config: Config, catalog: Catalog) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._store = VersionStore(config.state)
+        records = catalog.versions(None, 1_000_000)
+        self._store.clean([(record.model_id, record.version) for record in records])
+        self._jobs = JobRunner()
+        threads = config.threads or device.cpu_count()
+        launcher = LocalLauncher(Path(config.cache_dir), threads)
+        self._pool = ModelPool(config, self._store, launcher, self._resident_bytes)
+        self._operations = OperationManager(catalog.operations)
+        self._renderer = TemplateRenderer()
+        self._server = Server(self._servicers(), self._pool)
+        self._restore_wanted()
+
+    async def serve(self) -> None:
+        """Bind, say READY, serve, drain, stop."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        address = self._bind()
+        await self._server.start()
+        changes = asyncio.Queue[None]()
+        self._pool.on_change = lambda: changes.put_nowait(None)
+        tasks = [
+            asyncio.create_task(self._pool.run_idle_unload()),
+            asyncio.create_task(self._follow_changes(changes)),
+        ]
+        _log.info("ready", version=__version__, address=address, pid=os.getpid())
+        notify("READY=1", f"STATUS=serving on {address}")
+        await stop.wait()
+        notify("STOPPING=1")
+        _log.info("stopping")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends the process at once
+        await self._shut_down()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _shut_down(self) -> None:
+        """NOT_SERVING first; running generations may finish; then everything ends."""
+        grace = self._config.drain_seconds
+        await self._server.drain()
+        await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
+        await asyncio.gather(self._server.stop(grace), self._pool.drain(grace))
+        await self._operations.stop()
+        await self._renderer.close()
+
+    async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
+        while True:
+            await changes.get()
+            await self._server.update_models()
+
+    def _servicers(self) -> Servicers:
+        catalog, store, pool, operations = (
+            self._catalog, self._store, self._pool, self._operations,
+        )  # fmt: skip
+        texts = TextModels(store, self._renderer)
+        generator = Generator(catalog, texts, pool)
+        most = self._config.max_upload_bytes
+        uploads = Uploads(catalog, store, pool, operations, self._jobs, most)
+        return Servicers(
+            generation=GenerationServicer(generator, catalog, texts),
+            tokenization=TokenizationServicer(catalog, texts),
+            models=ModelServicer(catalog, store, pool, operations, texts, uploads),
+            operations=OperationsServicer(operations),
+            operation=OperationServicer(operations),
+            admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
+        )
+
+    def _restore_wanted(self) -> None:
+        """Models that were loaded when the last daemon ended come back on their first request."""
+        for wanted in self._catalog.wanted():
+            record = self._catalog.resolve(ModelRef(wanted.model_id, wanted.version))
+            self._pool.want(record, wanted.keep_alive, wanted.dtype or None)
+
+    def _resident_bytes(self) -> int:
+        pids = [os.getpid(), *self._pool.processes(), *self._jobs.processes()]
+        return sum(map(device.resident_bytes, pids))
+
+    def _bind(self) -> str:
+        """Bind the listening address; returns it as clients write it."""
+        listen = self._config.listen
+        if not listen.startswith("unix:"):
+            host = listen.rpartition(":")[0]
+            try:
+                return f"{host}:{self._server.bind(listen)}"
+            except RuntimeError:
+                raise AlreadyRunning(f"{listen} is in use") from None
+        path = Path(listen.removeprefix("unix:"))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _remove_stale(path)
+        self._server.bind(listen)
+        path.chmod(_SOCKET_MODE)
+        return listen
+
+
+@contextlib.contextmanager
+def _lock(state: Path) -> Iterator[None]:
+    """One daemon per state directory."""
+    with (state / "llmosd.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another llmosd holds the state directory {state}") from None
+        yield
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket nobody listens on; grpc would steal a live one without a word."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise AlreadyRunning(f"{path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+            return
+    raise AlreadyRunning(f"another daemon listens on {path}")

@@ -1,0 +1,99 @@
+"""Ops in numba kernels: CPU, float32 arithmetic, bits independent of the batch."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmos_kernels.activation import gelu, silu_multiply
+from llmos_kernels.attention import attend, rotate_and_store
+from llmos_kernels.linear import linear, pack_weight
+from llmos_kernels.norm import layer_norm, rms_norm
+from llmosd.architectures.architecture import ForwardBatch, LayerCache
+
+_NO_BIAS = np.empty(0, np.float32)
+_NO_ROPE = np.empty((1, 0), np.float32)
+
+
+class KernelOps:
+    """See Ops. A row's result has the same bits alone and in any batch.
+
+    With dtype bfloat16 the matrices are kept as bfloat16, at half the memory and traffic;
+    arithmetic, vectors and activations stay float32.
+    """
+
+    def __init__(self, _device: torch.device, dtype: torch.dtype) -> None:
+        """Matrices are packed as `dtype`."""
+        self._dtype = dtype
+
+    def weight(self, tensor: Tensor) -> Any:
+        """Pack into panels."""
+        tensor = tensor.to(self._dtype).contiguous()
+        if self._dtype == torch.bfloat16:
+            tensor = tensor.view(torch.uint16)
+        return pack_weight(tensor.numpy()), tensor.shape[0]
+
+    def vector(self, tensor: Tensor) -> Tensor:
+        """Widen; a copy, so that the weights' file can be unmapped."""
+        return tensor.to(torch.float32, copy=True).contiguous()
+
+    def table(self, tensor: Tensor) -> Tensor:
+        """Cast, as a copy; the rows that are read are widened."""
+        return tensor.to(self._dtype, copy=True).contiguous()
+
+    def embed(self, table: Tensor, ids: Tensor) -> Tensor:
+        """Rows of a table, float32."""
+        return table[ids.long()].to(torch.float32)
+
+    def linear(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+        """X @ weight.T + bias."""
+        packed, width = weight
+        out = torch.empty(len(x), width)
+        linear(x.numpy(), packed, _NO_BIAS if bias is None else bias.numpy(), out.numpy())
+        return out
+
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Root mean square normalization."""
+        out = torch.empty_like(x)
+        rms_norm(x.numpy(), weight.numpy(), np.float32(eps), out.numpy())
+        return out
+
+    def layer_norm(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Layer normalization."""
+        out = torch.empty_like(x)
+        layer_norm(x.numpy(), weight.numpy(), bias.numpy(), np.float32(eps), out.numpy())
+        return out
+
+    def silu_multiply(self, gate_up: Tensor) -> Tensor:
+        """silu(first half) * second half."""
+        out = torch.empty(len(gate_up), gate_up.shape[1] // 2)
+        silu_multiply(gate_up.numpy(), out.numpy())
+        return out
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU, tanh form."""
+        out = torch.empty_like(x)
+        gelu(x.numpy(), out.numpy())
+        return out
+
+    def attend(
+        self,
+        qkv: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+        window: int,
+    ) -> Tensor:
+        """Rotate and store, then attend row by row over the block tables."""
+        keys, values = cache.keys.numpy(), cache.values.numpy()
+        cosine, sine = (_NO_ROPE, _NO_ROPE) if rope is None else (t.numpy() for t in rope)
+        rows, all_heads, head_dim = qkv.shape
+        heads = qkv.numpy()
+        positions, slots = batch.positions.numpy(), batch.slots.numpy()
+        rotate_and_store(heads, cosine, sine, positions, slots, keys, values)
+        out = torch.empty(rows, all_heads - 2 * keys.shape[1], head_dim)
+        scale = np.float32(head_dim**-0.5)
+        tables, sequences = batch.tables.numpy(), batch.sequences.numpy()
+        attend(heads, keys, values, tables, sequences, positions, scale, window, out.numpy())
+        return out.view(rows, -1)

@@ -1,0 +1,51 @@
+"""The paged key-value cache's memory: one pair of tensors per layer."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmosd.architectures.architecture import LayerCache
+from llmosd.architectures.config import ModelConfig
+
+# Positions per block; llmos_kernels.attention is written for it.
+BLOCK_TOKENS = 16
+
+
+class KVCache:
+    """Blocks of all layers. Pages of CPU memory become resident as blocks are first used."""
+
+    def __init__(
+        self, config: ModelConfig, num_blocks: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Allocate num_blocks blocks of BLOCK_TOKENS positions per layer."""
+        keys = (num_blocks, config.num_kv_heads, config.head_dim, BLOCK_TOKENS)
+        values = (num_blocks, config.num_kv_heads, BLOCK_TOKENS, config.head_dim)
+        self.layers = [
+            LayerCache(_zeros(keys, device, dtype), _zeros(values, device, dtype))
+            for _ in range(config.num_layers)
+        ]
+
+    def copy(self, source: int, target: int) -> None:
+        """Copy one block's content in every layer."""
+        for layer in self.layers:
+            layer.keys[target] = layer.keys[source]
+            layer.values[target] = layer.values[source]
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Zeros, because attention reads a block's unused positions before masking them.
+
+    torch.zeros writes them, and so makes every page resident; numpy asks for untouched pages.
+    """
+    if device.type == "cpu":
+        count = math.prod(shape) * dtype.itemsize
+        return torch.from_numpy(np.zeros(count, np.uint8)).view(dtype).view(shape)
+    return torch.zeros(shape, device=device, dtype=dtype)
+
+
+def block_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes of one block over all layers, keys and values."""
+    per_layer = 2 * config.num_kv_heads * config.head_dim * BLOCK_TOKENS * dtype.itemsize
+    return config.num_layers * per_layer

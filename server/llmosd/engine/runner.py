@@ -1,0 +1,70 @@
+"""From scheduled slices to logits: builds the batch, runs the network."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llmosd.architectures.architecture import Architecture, ForwardBatch
+from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
+from llmosd.engine.scheduler import Slice
+
+
+class Runner:
+    """Runs one model on one device."""
+
+    def __init__(self, network: Architecture, cache: KVCache, device: torch.device) -> None:
+        """Take a loaded network and its cache."""
+        self._network = network
+        self._cache = cache
+        self._device = device
+
+    @torch.inference_mode()
+    def run(self, slices: list[Slice]) -> NDArray[np.float32]:
+        """Compute the slices' keys and values.
+
+        Returns:
+            (drawing slices, vocab_size) float32: the logits after the last token of each slice
+            that draws, in the slices' order. Empty when none does.
+        """
+        hidden = self._network.forward(self._batch(slices), self._cache.layers)
+        ends = np.cumsum([part.count for part in slices]) - 1
+        last = [int(end) for end, part in zip(ends, slices, strict=True) if part.draws]
+        if not last:
+            return np.empty((0, 0), np.float32)
+        logits: NDArray[np.float32] = self._network.logits(hidden[last]).float().cpu().numpy()
+        return logits
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy one cache block."""
+        self._cache.copy(source, target)
+
+    def _batch(self, slices: list[Slice]) -> ForwardBatch:
+        ids: list[int] = []
+        positions: list[NDArray[np.int32]] = []
+        slots: list[NDArray[np.int64]] = []
+        spans: list[tuple[int, int]] = []
+        widest = max(len(part.sequence.blocks) for part in slices)
+        tables = np.zeros((len(slices), widest), np.int32)
+        for index, part in enumerate(slices):
+            sequence, first = part.sequence, part.sequence.computed
+            spans.append((len(ids), part.count))
+            ids += sequence.tokens[first : first + part.count]
+            at = np.arange(first, first + part.count, dtype=np.int32)
+            tables[index, : len(sequence.blocks)] = sequence.blocks
+            blocks = tables[index, at // BLOCK_TOKENS].astype(np.int64)
+            positions.append(at)
+            slots.append(blocks * BLOCK_TOKENS + at % BLOCK_TOKENS)
+        counts = [part.count for part in slices]
+        put = self._put
+        return ForwardBatch(
+            ids=put(np.asarray(ids, np.int64)),
+            positions=put(np.concatenate(positions)),
+            sequences=put(np.repeat(np.arange(len(slices), dtype=np.int32), counts)),
+            slots=put(np.concatenate(slots)),
+            tables=put(tables),
+            spans=spans,
+            adapters=put(np.zeros(len(ids), np.int32)),
+        )
+
+    def _put(self, array: NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)

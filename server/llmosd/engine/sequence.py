@@ -1,0 +1,60 @@
+"""One answer in flight."""
+
+from collections import Counter
+from functools import cached_property
+
+from llmosd.ipc.messages import Submit
+
+
+class Sequence:
+    """A prompt and what has been drawn after it.
+
+    `computed` tokens have their keys and values in `blocks`; all but the last drawn one, once the
+    sequence decodes.
+    """
+
+    def __init__(self, request: Submit, choice: int, tokens: list[int]) -> None:
+        """`tokens` begins with the request's prompt."""
+        self.request = request
+        self.choice = choice
+        self.tokens = tokens
+        self.blocks: list[int] = []
+        self.computed = 0
+
+    @property
+    def num_drawn(self) -> int:
+        """Tokens of the answer so far."""
+        return len(self.tokens) - len(self.request.prompt)
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens whose keys and values are still to be computed."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def leads(self) -> bool:
+        """Whether other answers wait for this one's prompt."""
+        return self.choice == 0 and self.num_drawn == 0 and self.request.num_choices > 1
+
+    @cached_property
+    def drawn_counts(self) -> Counter[int]:
+        """How often each token stands in the answer; kept up by `append`."""
+        return Counter(self.tokens[len(self.request.prompt) :])
+
+    @cached_property
+    def prompt_tokens(self) -> frozenset[int]:
+        """The prompt's distinct tokens."""
+        return frozenset(self.request.prompt)
+
+    def append(self, token: int) -> None:
+        """Add a drawn token."""
+        if "drawn_counts" in self.__dict__:
+            self.drawn_counts[token] += 1
+        self.tokens.append(token)
+
+    def finish(self) -> str:
+        """Why the answer ends with its last token: "stop", "length", or "" when it does not."""
+        request = self.request
+        if self.num_drawn > request.min_tokens and self.tokens[-1] in request.stop_ids:
+            return "stop"
+        return "length" if self.num_drawn >= request.max_tokens else ""

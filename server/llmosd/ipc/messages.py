@@ -1,0 +1,126 @@
+"""What the front and an engine say to each other. Tokens are ids; nobody here knows text.
+
+The engine answers a whole step in one StepResult, so traffic does not grow with the streams.
+"""
+
+import msgspec
+
+from llmosd.ipc.failure import Failure
+
+
+class LoadEngine(msgspec.Struct, frozen=True, tag=True):
+    """First frame to an engine: what to load and what it may use."""
+
+    model_dir: str
+    device: str  # "cpu", "cuda"
+    dtype: str  # "float32", "bfloat16"
+    kv_cache_bytes: int
+    max_sequences: int  # sequences that run at once
+    step_tokens: int  # tokens per step, prompt chunks and decoding together
+    threads: int
+    heartbeat_seconds: float
+
+
+class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):
+    """Effective sampling parameters; meanings as in llmos.v1.SamplingParameters."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    seed: int
+    logit_bias: dict[int, float]
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Start a generation of n answers to one prompt."""
+
+    id: int
+    prompt: list[int]
+    num_choices: int
+    max_tokens: int
+    min_tokens: int
+    stop_ids: list[int]
+    sampling: SamplingSpec
+    num_logprobs: int  # -1: none wanted
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """End a generation, or one answer of it."""
+
+    id: int
+    choice: int = -1  # -1: all
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag=True):
+    """End the process."""
+
+
+class Loading(msgspec.Struct, frozen=True, tag=True):
+    """How far loading is."""
+
+    stage: str
+    completed: int
+    total: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Loaded and warm."""
+
+    runner: str
+    device: str
+    dtype: str
+    kv_blocks: int
+    kv_block_tokens: int
+
+
+class EngineStats(msgspec.Struct, frozen=True, array_like=True):
+    """The engine's load after a step."""
+
+    running: int
+    waiting: int
+    kv_blocks_used: int
+    steps: int
+    preemptions: int
+
+
+class TokenOut(msgspec.Struct, frozen=True, array_like=True):
+    """One drawn token of one answer."""
+
+    id: int
+    choice: int
+    token: int
+    finish: str  # "", "stop", "length"
+    logprob: float | None = None
+    top: list[tuple[int, float]] | None = None
+
+
+class StepResult(msgspec.Struct, frozen=True, tag=True):
+    """All that one step drew; `started` are generations whose prompt was first run in it.
+
+    `started` carries time.monotonic() seconds, one clock for all processes of a machine.
+    """
+
+    tokens: list[TokenOut]
+    started: list[tuple[int, float]]
+    stats: EngineStats
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """A generation that the engine cannot run."""
+
+    id: int
+    failure: Failure
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
+    """The engine's loop is alive and idle."""
+
+    stats: EngineStats
+
+
+ToEngine = LoadEngine | Submit | Cancel | Shutdown
+FromEngine = Loading | Ready | StepResult | Rejected | Heartbeat | Failure

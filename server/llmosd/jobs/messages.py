@@ -1,0 +1,74 @@
+"""What the front and a job's process say to each other. Imports nothing heavy: the front reads it.
+
+front to job    JobSpec first, then perhaps CancelJob
+job to front    JobProgress…, and last JobDone or llmosd.ipc.Failure
+"""
+
+from typing import Literal
+
+import msgspec
+
+from llmosd.ipc import Failure
+from llmosd.store.manifest import Dtype, Manifest
+
+ModelFormat = Literal["gguf", "hugging_face"]
+
+
+class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):
+    """Convert staged files into a version folder.
+
+    `files` are name to path of what was uploaded, `output` an empty folder to fill (see
+    `store.versions.Staging`). `dtype` None keeps weights as they are, and makes quantized ones
+    float32. `sampling` are fields of GenerationDefaults, over the files' own. `memory_bytes` is
+    what a model may need at most; 0: the machine's memory.
+    """
+
+    files: dict[str, str]
+    format: ModelFormat
+    output: str
+    license: str = ""
+    source: str = ""
+    dtype: Dtype | None = None
+    sampling: dict[str, int | float] = {}
+    memory_bytes: int = 0
+
+
+class ImportResult(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):
+    """The filled folder: "sha256:…" of its manifest.json, the manifest, bytes of all files."""
+
+    digest: str
+    manifest: Manifest
+    byte_size: int
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The first frame. The spec's tag says which job it is.
+
+    `data_bytes` limits the process's own memory (RLIMIT_DATA, 0: no limit).
+    """
+
+    spec: ImportSpec
+    data_bytes: int = 0
+
+
+class CancelJob(msgspec.Struct, frozen=True, tag=True):
+    """Stop soon; the job answers with a Failure of reason OPERATION_CANCELLED."""
+
+
+class JobProgress(msgspec.Struct, frozen=True, tag=True):
+    """How far a stage is; `total` 0 means not known."""
+
+    stage: str
+    completed: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+class JobDone(msgspec.Struct, frozen=True, tag=True):
+    """The last frame of a job that succeeded."""
+
+    result: ImportResult
+
+
+ToJob = JobSpec | CancelJob
+ToFront = JobProgress | JobDone | Failure

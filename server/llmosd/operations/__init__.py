@@ -1,0 +1,1 @@
+"""Long-running work: recorded, watchable, cancellable. Knows no job."""

@@ -1,0 +1,1 @@
+"""The wire: the only server code that knows gRPC and the stubs."""

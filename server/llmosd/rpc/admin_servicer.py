@@ -1,0 +1,60 @@
+"""llmos.v1.AdminService: translate, call, translate."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from llmos.v1 import admin_service_pb2 as pb
+from llmos.v1 import admin_service_pb2_grpc
+from llmosd import __version__, device
+from llmosd.config import Config
+from llmosd.rpc import convert
+from llmosd.rpc.generator import Generator
+from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
+from llmosd.supervisor.pool import ModelPool
+
+_MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
+_FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
+
+
+class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+    """The daemon about itself."""
+
+    def __init__(
+        self,
+        config: Config,
+        pool: ModelPool,
+        generator: Generator,
+        resident_bytes: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._generator = generator
+        self._resident_bytes = resident_bytes
+        self._began = time.monotonic()
+
+    async def GetServerInfo(
+        self, _request: pb.GetServerInfoRequest, _context: Any
+    ) -> pb.GetServerInfoResponse:
+        """Version, limits and load."""
+        return pb.GetServerInfoResponse(
+            version=__version__,
+            uptime=convert.duration(time.monotonic() - self._began),
+            pid=os.getpid(),
+            api_versions=["llmos.v1"],
+            limits=pb.ServerLimits(
+                max_message_bytes=MAX_MESSAGE_BYTES,
+                max_streams_per_connection=MAX_STREAMS,
+                max_queue=self._config.max_queue,
+                max_choices=_MOST_CHOICES,
+                max_logprobs=_MOST_LOGPROBS,
+            ),
+            cpu_count=device.cpu_count(),
+            memory_total_bytes=device.total_memory(),
+            memory_available_bytes=device.available_memory(),
+            resident_bytes=self._resident_bytes(),
+            generations=self._generator.num_running,
+            models_loaded=len(self._pool.processes()),
+            architectures=_FAMILIES,
+        )

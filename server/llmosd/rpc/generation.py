@@ -1,0 +1,221 @@
+"""One generation in the front: tokens of its engine become text, stop texts end it.
+
+Text grows when tokens arrive, whether or not anybody reads: a slow reader gets fewer, larger
+deltas, and holds neither the engine nor more memory than the answer's own text.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from llmos.v1.generation_service_pb2 import FinishReason
+from llmosd.errors import LlmosError
+from llmosd.ipc.messages import TokenOut
+from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.text.detokenizer import Detokenizer, StopMatcher
+from llmosd.text.vocabulary import Vocabulary
+
+STOP_TOKEN = FinishReason.FINISH_REASON_STOP_TOKEN
+STOP_TEXT = FinishReason.FINISH_REASON_STOP_TEXT
+MAX_TOKENS = FinishReason.FINISH_REASON_MAX_TOKENS
+CANCELLED = FinishReason.FINISH_REASON_CANCELLED
+_REASONS = {"stop": STOP_TOKEN, "length": MAX_TOKENS}
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that could have been drawn."""
+
+    id: int
+    bytes: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A drawn token; without a logprob where none was asked for."""
+
+    id: int
+    bytes: bytes
+    logprob: float | None
+    top: list[Alternative]
+
+
+@dataclass(slots=True)
+class Delta:
+    """New text, and tokens, of one answer."""
+
+    choice: int
+    text: str = ""
+    tokens: list[Token] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEnd:
+    """One answer is complete."""
+
+    choice: int
+    reason: FinishReason
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All answers are complete. Times in seconds."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    queue: float
+    prefill: float
+    decode: float
+
+
+class _Answer:
+    """One choice: what it said, and what nobody was told yet."""
+
+    def __init__(self, index: int, vocabulary: Vocabulary, stops: list[str]) -> None:
+        self.detokenizer = Detokenizer(vocabulary)
+        self.matcher = StopMatcher(stops)
+        self.text: list[str] = []
+        self.num_tokens = 0
+        self.pending = Delta(index)
+        self.end: ChoiceEnd | None = None
+        self.end_told = False
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is something to tell before the end."""
+        return bool(self.pending.text or self.pending.tokens)
+
+    def say(self, text: str) -> None:
+        if text:
+            self.text.append(text)
+            self.pending.text += text
+
+
+class Generation:
+    """Listener of an engine, and source of a stream's events."""
+
+    def __init__(
+        self,
+        name: str,
+        vocabulary: Vocabulary,
+        *,
+        num_choices: int,
+        stops: list[str],
+        prompt_tokens: int,
+        want_tokens: bool,
+        arrived: float,
+    ) -> None:
+        """`name` is the resource name, generations/ID; `arrived` is in time.monotonic() seconds."""
+        self.name = name
+        self._vocabulary = vocabulary
+        self._answers = [_Answer(index, vocabulary, stops) for index in range(num_choices)]
+        self._prompt_tokens = prompt_tokens
+        self._want_tokens = want_tokens
+        self._arrived = arrived
+        self._started = self._first = self._last = 0.0
+        self._news = asyncio.Event()
+        self._error: LlmosError | None = None
+        self._handle: EngineHandle | None = None
+        self._id = 0
+
+    def attach(self, handle: EngineHandle, identifier: int) -> None:
+        """Note where it runs, so that it can be cancelled."""
+        self._handle, self._id = handle, identifier
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be drawn."""
+        return self._error is not None or all(answer.end for answer in self._answers)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens drawn, over all answers."""
+        return sum(answer.num_tokens for answer in self._answers)
+
+    def text(self, choice: int) -> str:
+        """What an answer said so far."""
+        return "".join(self._answers[choice].text)
+
+    def on_started(self, at: float) -> None:
+        """The prompt began to run."""
+        self._started = self._started or at
+
+    def on_token(self, token: TokenOut) -> None:
+        """An answer grew by one token."""
+        answer = self._answers[token.choice]
+        if answer.end is not None:
+            return
+        self._last = time.monotonic()
+        self._first = self._first or self._last
+        answer.num_tokens += 1
+        if self._want_tokens:
+            answer.pending.tokens.append(self._token(token))
+        # The token that ended the answer is not part of its text.
+        text = "" if token.finish == "stop" else answer.detokenizer.add(token.token)
+        if token.finish:
+            text += answer.detokenizer.flush()
+        shown, stop = answer.matcher.add(text)
+        answer.say(shown)
+        if stop is not None:
+            answer.end = ChoiceEnd(token.choice, STOP_TEXT, stop)
+            if not token.finish and self._handle is not None:
+                self._handle.cancel(self._id, token.choice)
+        elif token.finish:
+            answer.say(answer.matcher.flush())
+            answer.end = ChoiceEnd(token.choice, _REASONS[token.finish], "")
+        self._news.set()
+
+    def on_failed(self, error: LlmosError) -> None:
+        """The engine gave up on it."""
+        self._error = error
+        self._news.set()
+
+    def cancel(self) -> bool:
+        """End it where it is; False when it had ended."""
+        if self.ended:
+            return False
+        if self._handle is not None:
+            self._handle.cancel(self._id)
+        for index, answer in enumerate(self._answers):
+            if answer.end is None:
+                answer.say(answer.matcher.flush())
+                answer.end = ChoiceEnd(index, CANCELLED, "")
+        self._news.set()
+        return True
+
+    async def events(self) -> AsyncIterator[Delta | ChoiceEnd | Outcome]:
+        """Deltas and ends as they come, the outcome last. Raises what ended the generation."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._error is not None:
+                raise self._error
+            for index, answer in enumerate(self._answers):
+                if answer.unread:
+                    delta, answer.pending = answer.pending, Delta(index)
+                    yield delta
+                if answer.end is not None and not answer.end_told and not answer.unread:
+                    answer.end_told = True
+                    yield answer.end
+            if all(answer.end_told for answer in self._answers):
+                yield self._outcome()
+                return
+
+    def _outcome(self) -> Outcome:
+        started = self._started or self._arrived
+        first = self._first or started
+        return Outcome(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self.num_tokens,
+            queue=started - self._arrived,
+            prefill=first - started,
+            decode=max(self._last - first, 0.0),
+        )
+
+    def _token(self, token: TokenOut) -> Token:
+        spell = self._vocabulary.token_bytes
+        top = [Alternative(at, spell(at), logprob) for at, logprob in token.top or []]
+        return Token(token.token, spell(token.token), token.logprob, top)

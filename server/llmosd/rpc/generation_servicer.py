@@ -1,0 +1,93 @@
+"""llmos.v1.GenerationService, all but Converse: translate, call, translate."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from llmos.v1 import generation_service_pb2 as pb
+from llmos.v1 import generation_service_pb2_grpc
+from llmosd.rpc import convert
+from llmosd.rpc.converse import Conversations
+from llmosd.rpc.events import numbered
+from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome
+from llmosd.rpc.generator import Generator, Running
+from llmosd.rpc.text_models import TextModels
+from llmosd.store.catalog import Catalog
+from llmosd.store.names import ModelRef
+
+
+class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
+    """Serves generations from the pool's engines."""
+
+    def __init__(self, generator: Generator, catalog: Catalog, texts: TextModels) -> None:
+        self._generator = generator
+        self._catalog = catalog
+        self._texts = texts
+
+    async def Generate(self, request: pb.GenerateRequest, _context: Any) -> pb.GenerateResponse:
+        """The whole answer in one message."""
+        running = await self._generator.start(request)
+        try:
+            return await _collect(running)
+        finally:
+            self._generator.end(running.generation)
+
+    async def StreamGenerate(
+        self, request: pb.GenerateRequest, _context: Any
+    ) -> AsyncIterator[pb.GenerateEvent]:
+        """The answer as it grows."""
+        running = await self._generator.start(request)
+        try:
+            async for event in numbered(running, running.generation.name, turn=1, first=1):
+                yield event
+        finally:
+            self._generator.end(running.generation)
+
+    async def Converse(
+        self, requests: AsyncIterator[pb.ConverseRequest], _context: Any
+    ) -> AsyncIterator[pb.GenerateEvent]:
+        """Many generations on one stream."""
+        conversations = Conversations(self._generator)
+        try:
+            async for event in conversations.run(requests):
+                yield event
+        finally:
+            await conversations.close()
+
+    async def CancelGeneration(
+        self, request: pb.CancelGenerationRequest, _context: Any
+    ) -> pb.CancelGenerationResponse:
+        """End a generation from outside its call."""
+        state = pb.CancelGenerationResponse
+        cancelled = self._generator.cancel(request.generation)
+        return state(state=state.STATE_CANCELLED if cancelled else state.STATE_ALREADY_ENDED)
+
+    async def CountTokens(
+        self, request: pb.CountTokensRequest, _context: Any
+    ) -> pb.CountTokensResponse:
+        """How many tokens a prompt has."""
+        record = self._catalog.resolve(ModelRef.parse(request.model))
+        ids = await self._texts.encode_input(record, request)
+        return pb.CountTokensResponse(tokens=len(ids), context_length=record.context_length)
+
+
+async def _collect(running: Running) -> pb.GenerateResponse:
+    """Run a generation to its end."""
+    generation = running.generation
+    response = pb.GenerateResponse(
+        generation=generation.name,
+        model_version=running.record.name,
+        parameters=convert.effective(running.parameters),
+        choices=[pb.Choice(index=at) for at in range(running.parameters.num_choices)],
+    )
+    async for step in generation.events():
+        if isinstance(step, Delta):
+            tokens = map(convert.token_output, step.tokens)
+            response.choices[step.choice].tokens.extend(tokens)
+        elif isinstance(step, ChoiceEnd):
+            choice = response.choices[step.choice]
+            choice.text = generation.text(step.choice)
+            choice.finish_reason, choice.stop = step.reason, step.stop
+        elif isinstance(step, Outcome):
+            response.usage.CopyFrom(convert.usage(step))
+            response.timings.CopyFrom(convert.timings(step))
+    return response

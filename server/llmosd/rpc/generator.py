@@ -1,0 +1,126 @@
+"""From a request message to a running Generation: resolve, encode, check, submit."""
+
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from llmos.v1 import generation_service_pb2
+from llmosd.errors import GenerationNotFound, InvalidField
+from llmosd.ipc.messages import Submit
+from llmosd.rpc import convert
+from llmosd.rpc.generation import Generation
+from llmosd.rpc.text_models import TextModels
+from llmosd.store.catalog import Catalog
+from llmosd.store.names import ModelRef
+from llmosd.store.records import VersionRecord
+from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.supervisor.pool import ModelPool
+
+# Names of ended generations that CancelGeneration still knows.
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A generation under way, with what its first event says."""
+
+    generation: Generation
+    record: VersionRecord
+    parameters: convert.Parameters
+    prompt_tokens: int
+
+
+class Generator:
+    """Starts generations, and finds running ones by name."""
+
+    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool) -> None:
+        """All three are shared with the other servicers."""
+        self._catalog = catalog
+        self._texts = texts
+        self._pool = pool
+        self._running: dict[str, Generation] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def num_running(self) -> int:
+        """Generations that run or wait."""
+        return len(self._running)
+
+    async def start(self, request: generation_service_pb2.GenerateRequest) -> Running:
+        """Submit a generation. The caller calls `end` when it is done with it, however it ended."""
+        arrived = time.monotonic()
+        record = self._catalog.resolve(ModelRef.parse(request.model))
+        prompt = await self._encode(record, request)
+        text_model = await self._texts.get(record)
+        chosen = convert.parameters(request, text_model.defaults, record, len(prompt))
+        handle = await self._pool.acquire(record)
+        generation = Generation(
+            f"generations/{secrets.token_hex(8)}",
+            text_model.vocabulary,
+            num_choices=chosen.num_choices,
+            stops=chosen.stop,
+            prompt_tokens=len(prompt),
+            want_tokens=chosen.tokens,
+            arrived=arrived,
+        )
+        eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
+        stop_ids = sorted({*eos, *chosen.stop_ids})
+        self._submit(generation, handle, prompt, chosen, stop_ids)
+        self._running[generation.name] = generation
+        structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
+        return Running(generation, record, chosen, len(prompt))
+
+    def end(self, generation: Generation) -> None:
+        """Cancel what still runs, and file the name under the ended ones."""
+        generation.cancel()
+        if self._running.pop(generation.name, None) is not None:
+            self._ended[generation.name] = None
+            if len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+            structlog.contextvars.bind_contextvars(completion_tokens=generation.num_tokens)
+
+    def cancel(self, name: str) -> bool:
+        """End a generation from outside; False when it had ended. Raises GenerationNotFound."""
+        generation = self._running.get(name)
+        if generation is None and name not in self._ended:
+            raise GenerationNotFound(f"{name} is not known")
+        return generation is not None and generation.cancel()
+
+    async def _encode(self, record: VersionRecord, request: Any) -> list[int]:
+        """The prompt's token ids."""
+        kind = request.WhichOneof("input")
+        if kind == "tokens":
+            convert.check_room(len(request.tokens.ids), 1, record)  # before looking at each
+            convert.check_ids("tokens.ids", request.tokens.ids, record.vocabulary_size)
+            return list(request.tokens.ids)
+        ids = await self._texts.encode_input(record, request)
+        if not ids:
+            raise InvalidField.of(kind, "makes no tokens; send some text")
+        return ids
+
+    def _submit(
+        self,
+        generation: Generation,
+        handle: EngineHandle,
+        prompt: list[int],
+        chosen: convert.Parameters,
+        stop_ids: list[int],
+    ) -> None:
+        identifier = handle.submit(
+            generation,
+            lambda identifier: Submit(
+                id=identifier,
+                prompt=prompt,
+                num_choices=chosen.num_choices,
+                max_tokens=chosen.max_tokens,
+                min_tokens=chosen.min_tokens,
+                stop_ids=stop_ids,
+                sampling=chosen.sampling,
+                num_logprobs=chosen.num_logprobs,
+            ),
+        )
+        generation.attach(handle, identifier)

@@ -1,0 +1,86 @@
+"""Writing an upload to files as it comes: in the header's order, each against its digest."""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from llmos.v1 import model_service_pb2 as pb
+from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField
+
+
+class Receiver:
+    """Writes chunks to files, in the header's order."""
+
+    def __init__(self, header: pb.UploadModelHeader, folder: Path) -> None:
+        """Files of the header's names, new in `folder`."""
+        self._files = header.files
+        self._folder = folder
+        self._index = 0
+        self._written = 0
+        self._hash = hashlib.sha256()
+        self._output = self._open()
+
+    async def run(self, requests: AsyncIterator[pb.UploadModelRequest]) -> None:
+        """Take all chunks. Raises InvalidField, DataCorrupt, InsufficientDisk."""
+        try:
+            async for request in requests:
+                if request.WhichOneof("part") != "chunk":
+                    raise InvalidField.of("part", "after the header come chunks only")
+                self._skip_empty()
+                await asyncio.to_thread(self._take, request.chunk)
+            self._skip_empty()
+        finally:
+            os.close(self._output)
+        if self._index < len(self._files):
+            file = self._files[self._index]
+            raise DataCorrupt(
+                f"the upload ended {file.byte_size - self._written} bytes into {file.name} early"
+            )
+
+    def _take(self, chunk: pb.UploadModelChunk) -> None:
+        if self._index == len(self._files) or chunk.file != self._index:
+            raise InvalidField.of("chunk.file", f"expected {self._index}, got {chunk.file}")
+        file = self._files[self._index]
+        self._written += len(chunk.data)
+        if self._written > file.byte_size:
+            raise DataCorrupt(f"{file.name} has more than the {file.byte_size} bytes declared")
+        self._write(chunk.data)
+        self._hash.update(chunk.data)
+        self._close_full()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._output, data) :]
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise
+            raise InsufficientDisk("the disk of the state directory is full") from None
+
+    def _skip_empty(self) -> None:
+        """Files of no bytes get no chunk."""
+        while self._index < len(self._files) and self._files[self._index].byte_size == 0:
+            self._close_full()
+
+    def _close_full(self) -> None:
+        file = self._files[self._index]
+        if self._written < file.byte_size:
+            return
+        if self._hash.hexdigest() != file.digest.removeprefix("sha256:"):
+            raise DataCorrupt(
+                f"{file.name} differs from its digest; send it again, or correct the digest"
+            )
+        os.close(self._output)
+        self._index += 1
+        self._written = 0
+        self._hash = hashlib.sha256()
+        self._output = self._open()
+
+    def _open(self) -> int:
+        if self._index == len(self._files):
+            return os.open(os.devnull, os.O_WRONLY)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self._folder / self._files[self._index].name, flags, 0o640)

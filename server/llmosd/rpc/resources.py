@@ -1,0 +1,120 @@
+"""Records of the catalog and the pool as resources of the API."""
+
+from typing import Any
+
+import msgspec
+from google.longrunning import operations_proto_pb2 as lro
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+
+from llmos.v1 import model_pb2, operation_service_pb2
+from llmosd.ipc import Failure
+from llmosd.operations.manager import OperationManager, ProgressEvent
+from llmosd.rpc import convert, status
+from llmosd.store.names import version_name
+from llmosd.store.records import ModelRecord, OperationRecord, VersionRecord
+from llmosd.supervisor.pool import ModelPool
+from llmosd.supervisor.resident import Resident
+
+_STATES = operation_service_pb2.OperationMetadata.State
+# A daemon's stop is a failure to whoever waits for the result; ErrorInfo tells it apart.
+_OPERATION_STATES = {
+    "RUNNING": _STATES.STATE_RUNNING,
+    "SUCCEEDED": _STATES.STATE_SUCCEEDED,
+    "FAILED": _STATES.STATE_FAILED,
+    "INTERRUPTED": _STATES.STATE_FAILED,
+    "CANCELLED": _STATES.STATE_CANCELLED,
+}
+
+
+def version(record: VersionRecord, pool: ModelPool) -> model_pb2.ModelVersion:
+    """A version with its residency."""
+    return model_pb2.ModelVersion(
+        name=record.name,
+        create_time=convert.timestamp(record.create_time),
+        architecture=record.family,
+        parameter_count=record.parameter_count,
+        context_length=record.context_length,
+        vocabulary_size=record.vocabulary_size,
+        dtype=record.dtype,
+        byte_size=record.byte_size,
+        digest=record.digest,
+        license=record.license,
+        source=record.source,
+        chat=record.chat,
+        residency=_residency(pool.resident(record)),
+    )
+
+
+def model(record: ModelRecord, pool: ModelPool) -> model_pb2.Model:
+    """A model with its live version."""
+    return model_pb2.Model(
+        name=record.name,
+        create_time=convert.timestamp(record.create_time),
+        aliases={
+            alias: version_name(record.model_id, number) for alias, number in record.aliases.items()
+        },
+        live=version(record.live, pool),
+        version_count=record.version_count,
+    )
+
+
+def _residency(resident: Resident | None) -> model_pb2.Residency:
+    if resident is None:
+        return model_pb2.Residency(state=model_pb2.Residency.STATE_UNLOADED)
+    result = model_pb2.Residency(
+        state=f"STATE_{resident.state.value}",
+        dtype=resident.dtype,
+        resident_bytes=resident.resident_bytes,
+        last_use_time=convert.timestamp(resident.last_use_time),
+        expire_time=convert.timestamp(resident.expire_time),
+        restarts=resident.restarts,
+    )
+    if resident.failure is not None:
+        result.failure.CopyFrom(status.to_status(resident.failure))
+    handle = resident.handle
+    if handle is not None:
+        result.pid = handle.pid
+        result.runner, result.device = handle.ready.runner, handle.ready.device
+        result.kv_blocks_total = handle.ready.kv_blocks
+        result.kv_blocks_used = handle.stats.kv_blocks_used
+        result.running, result.waiting = handle.stats.running, handle.stats.waiting
+    return result
+
+
+def operation(record: OperationRecord, operations: OperationManager) -> lro.Operation:
+    """An operation, with metadata, and its result where it has ended."""
+    sequence, progress = operations.last_progress(record.operation_id)
+    ended = record.end_time is not None
+    metadata = operation_service_pb2.OperationMetadata(
+        kind=record.kind,
+        target=record.target,
+        state=_OPERATION_STATES[record.state],
+        create_time=convert.timestamp(record.create_time),
+        end_time=convert.timestamp(record.end_time),
+        progress=operation_progress(progress) if progress else None,
+        sequence=sequence + 1 if ended else sequence,
+    )
+    result = lro.Operation(name=f"operations/{record.operation_id}", done=ended)
+    result.metadata.Pack(metadata)
+    if record.state == "SUCCEEDED":
+        result.response.ParseFromString(record.result or b"")
+    elif ended:
+        failure = msgspec.msgpack.decode(record.result or b"", type=Failure)
+        result.error.CopyFrom(status.to_status(failure.error()))
+    return result
+
+
+def operation_progress(event: ProgressEvent) -> operation_service_pb2.OperationProgress:
+    """Progress of an operation."""
+    return operation_service_pb2.OperationProgress(
+        stage=event.stage, completed=event.completed, total=event.total, unit=event.unit
+    )
+
+
+def packed(message: Message | Any) -> bytes:
+    """A response as an operation keeps it: a serialized google.protobuf.Any."""
+    result = any_pb2.Any()
+    result.Pack(message)
+    serialized: bytes = result.SerializeToString(deterministic=True)
+    return serialized

@@ -1,0 +1,122 @@
+"""The gRPC server: services, health, reflection, interceptor, options."""
+
+from dataclasses import dataclass
+
+import grpc
+from google.longrunning import operations_pb2_grpc
+from google.longrunning import operations_proto_pb2 as lro
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from llmos.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    generation_service_pb2,
+    generation_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    operation_service_pb2,
+    operation_service_pb2_grpc,
+    tokenization_service_pb2,
+    tokenization_service_pb2_grpc,
+)
+from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.generation_servicer import GenerationServicer
+from llmosd.rpc.interceptor import CallInterceptor
+from llmosd.rpc.limits import CHANNEL_OPTIONS
+from llmosd.rpc.model_servicer import ModelServicer
+from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.tokenization_servicer import TokenizationServicer
+from llmosd.supervisor.pool import ModelPool
+from llmosd.supervisor.resident import State
+
+_MODULES = (
+    admin_service_pb2,
+    generation_service_pb2,
+    model_service_pb2,
+    operation_service_pb2,
+    tokenization_service_pb2,
+    lro,
+)
+SERVICE_NAMES = tuple(
+    service.full_name
+    for module in _MODULES
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# A model that is idle answers, after loading; so it serves.
+_SERVING_STATES = frozenset({State.LOADED, State.IDLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Servicers:
+    """Everything the server serves."""
+
+    generation: GenerationServicer
+    tokenization: TokenizationServicer
+    models: ModelServicer
+    operations: OperationsServicer
+    operation: OperationServicer
+    admin: AdminServicer
+
+
+class Server:
+    """A grpc.aio server and its health."""
+
+    def __init__(self, servicers: Servicers, pool: ModelPool) -> None:
+        """Build it; nothing is bound yet."""
+        self._pool = pool
+        self._known: set[str] = set()
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[CallInterceptor()], options=CHANNEL_OPTIONS)
+        server = self._server
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(
+            servicers.generation, server
+        )
+        tokenization_service_pb2_grpc.add_TokenizationServiceServicer_to_server(
+            servicers.tokenization, server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicers.models, server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(servicers.operations, server)
+        operation_service_pb2_grpc.add_OperationServiceServicer_to_server(
+            servicers.operation, server
+        )
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, server)
+        names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+
+    def bind(self, address: str) -> int:
+        """Listen on unix:PATH or HOST:PORT; returns the port. Raises RuntimeError."""
+        return int(self._server.add_insecure_port(address))
+
+    async def start(self) -> None:
+        """Serve; health says so."""
+        await self._server.start()
+        for name in ("", *SERVICE_NAMES):
+            await self._health.set(name, _SERVING)
+        await self.update_models()
+
+    async def update_models(self) -> None:
+        """Bring each model's health up to date; names are models/ID/versions/N and models/ID."""
+        now: dict[str, bool] = {}
+        for resident in self._pool.residents():
+            serving = resident.state in _SERVING_STATES
+            name = resident.record.name
+            now[name] = serving
+            parent = name.partition("/versions/")[0]
+            now[parent] = now.get(parent, False) or serving
+        for name in self._known - set(now):
+            await self._health.set(name, _NOT_SERVING)
+        for name, serving in now.items():
+            await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+        self._known |= set(now)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING to whoever asks; calls are still answered."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls, end running ones after `grace` seconds."""
+        await self._server.stop(grace)

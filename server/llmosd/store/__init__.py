@@ -1,0 +1,1 @@
+"""What is on disk: the catalog, and the files of each model version."""

@@ -1,0 +1,108 @@
+"""Rows of the catalog as frozen structs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from llmosd.store.names import model_name, version_name
+
+OperationState = Literal["RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED"]
+
+RUNNING: OperationState = "RUNNING"
+
+
+class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model: all of llmos.v1.ModelVersion except residency.
+
+    `architecture` is a key of the architectures registry, `family` what ModelVersion.architecture
+    shows; `digest` is "sha256:…" of manifest.json; `byte_size` of all files.
+    """
+
+    model_id: str
+    version: int
+    create_time: datetime
+    architecture: str
+    family: str
+    parameter_count: int
+    context_length: int
+    vocabulary_size: int
+    dtype: str
+    byte_size: int
+    digest: str
+    license: str = ""
+    source: str = ""
+    chat: bool = False
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return version_name(self.model_id, self.version)
+
+
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: its aliases (alias to version number), and the version behind "live"."""
+
+    model_id: str
+    create_time: datetime
+    aliases: dict[str, int]
+    live: VersionRecord
+    version_count: int
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return model_name(self.model_id)
+
+
+class WantedRecord(msgspec.Struct, frozen=True):
+    """A version that should be loaded; `keep_alive` in seconds, negative never, None default."""
+
+    model_id: str
+    version: int
+    keep_alive: float | None
+    dtype: str
+
+
+class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A long-running operation. `result` is what `finish` was given, for the caller to decode.
+
+    `position` orders operations by creation, and is what a page token holds.
+    """
+
+    position: int
+    operation_id: str
+    kind: str
+    target: str
+    state: OperationState
+    request_id: str
+    payload_digest: str
+    create_time: datetime
+    end_time: datetime | None
+    result: bytes | None
+
+
+class EventRecord(msgspec.Struct, frozen=True):
+    """One event of an operation; `sequence` is 1, 2, 3… without a gap."""
+
+    sequence: int
+    create_time: datetime
+    payload: bytes
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970, as stored."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The inverse of `to_micros`, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def now() -> datetime:
+    """The time, in UTC, to the microsecond."""
+    return datetime.now(UTC)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,0 +1,136 @@
+"""The tables of catalog.db, and how an older file becomes a newer one.
+
+MIGRATIONS[n] takes `user_version` n to n + 1, in one transaction. A script that was released is
+never edited; a change is a new script at the end. Times are microseconds since 1970, UTC.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmosd.errors import DataCorrupt
+
+MIGRATIONS = (
+    """
+    CREATE TABLE models (
+      model_id     TEXT PRIMARY KEY,
+      create_time  INTEGER NOT NULL,
+      next_version INTEGER NOT NULL CHECK (next_version > 0)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE versions (
+      model_id        TEXT    NOT NULL REFERENCES models ON DELETE CASCADE,
+      version         INTEGER NOT NULL CHECK (version > 0),
+      create_time     INTEGER NOT NULL,
+      architecture    TEXT    NOT NULL,
+      family          TEXT    NOT NULL,
+      parameter_count INTEGER NOT NULL,
+      context_length  INTEGER NOT NULL,
+      vocabulary_size INTEGER NOT NULL,
+      dtype           TEXT    NOT NULL,
+      byte_size       INTEGER NOT NULL,
+      digest          TEXT    NOT NULL,
+      license         TEXT    NOT NULL,
+      source          TEXT    NOT NULL,
+      chat            INTEGER NOT NULL CHECK (chat IN (0, 1)),
+      PRIMARY KEY (model_id, version)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE aliases (
+      model_id TEXT    NOT NULL,
+      alias    TEXT    NOT NULL,
+      version  INTEGER NOT NULL,
+      PRIMARY KEY (model_id, alias),
+      FOREIGN KEY (model_id, version) REFERENCES versions ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX aliases_by_version ON aliases (model_id, version);
+
+    CREATE TABLE wanted (
+      model_id   TEXT    NOT NULL,
+      version    INTEGER NOT NULL,
+      keep_alive REAL,
+      dtype      TEXT    NOT NULL,
+      PRIMARY KEY (model_id, version),
+      FOREIGN KEY (model_id, version) REFERENCES versions ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE operations (
+      position       INTEGER PRIMARY KEY AUTOINCREMENT,
+      operation_id   TEXT    NOT NULL UNIQUE,
+      kind           TEXT    NOT NULL,
+      target         TEXT    NOT NULL,
+      state          TEXT    NOT NULL
+        CHECK (state IN ('RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'INTERRUPTED')),
+      request_id     TEXT    UNIQUE,
+      payload_digest TEXT    NOT NULL,
+      create_time    INTEGER NOT NULL,
+      end_time       INTEGER,
+      result         BLOB
+    ) STRICT;
+    CREATE INDEX operations_running ON operations (state) WHERE state = 'RUNNING';
+
+    CREATE TABLE events (
+      operation_id TEXT    NOT NULL REFERENCES operations (operation_id) ON DELETE CASCADE,
+      sequence     INTEGER NOT NULL CHECK (sequence > 0),
+      create_time  INTEGER NOT NULL,
+      payload      BLOB    NOT NULL,
+      PRIMARY KEY (operation_id, sequence)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open catalog.db, creating or migrating it.
+
+    In autocommit: a transaction is `with transaction(connection)`. The connection belongs to the
+    thread that opened it. Raises DataCorrupt for a file that is damaged or from a newer daemon.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Anything weaker loses acknowledged changes when the power goes.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        migrate(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DataCorrupt(f"the catalog cannot be opened: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...] = MIGRATIONS) -> None:
+    """Bring the file to version len(scripts); raises DataCorrupt where it is newer than that."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(scripts):
+        raise DataCorrupt(
+            f"the catalog has version {version}, written by a newer llmosd; this one knows "
+            f"{len(scripts)}"
+        )
+    for number in range(version, len(scripts)):
+        try:
+            # executescript runs it statement by statement; the version changes with the tables.
+            connection.executescript(
+                f"BEGIN IMMEDIATE;{scripts[number]};PRAGMA user_version = {number + 1};COMMIT;"
+            )
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what happens inside, durably, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,1 @@
+"""Which models are in memory, and the processes that hold them."""

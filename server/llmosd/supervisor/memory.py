@@ -1,0 +1,48 @@
+"""How much memory a model will take, before it is loaded."""
+
+from typing import NamedTuple
+
+from llmosd.architectures.config import ModelConfig
+
+# Measured: an engine with torch and numba imported, kernels loaded, and no model.
+_RUNTIME_BYTES = 420 * 1024 * 1024
+_MOST_CACHE = 4 * 1024**3
+_WIDTH = {"float32": 4, "bfloat16": 2}
+_CACHE_WIDTH = {"cpu": {"float32": 4, "bfloat16": 4}, "cuda": _WIDTH}
+
+
+class Estimate(NamedTuple):
+    """Bytes an engine will hold once it is used to the full."""
+
+    weights: int
+    kv_cache: int
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.kv_cache + self.runtime
+
+
+def estimate(
+    config: ModelConfig, parameters: int, *, device: str, dtype: str, kv_bytes: int, available: int
+) -> Estimate:
+    """Memory of a loaded model.
+
+    `kv_bytes` 0 sizes the cache: a quarter of the `available` bytes, 4 GiB and all contexts at
+    most, and one whole context at least.
+    """
+    weights = parameters * _WIDTH[dtype]
+    if config.tie_embeddings and device == "cpu":
+        # The table that is read and the packed head that is multiplied.
+        weights += config.vocab_size * config.hidden_size * _WIDTH[dtype]
+    if not kv_bytes:
+        kv_bytes = max(min(_MOST_CACHE, available // 4), context_bytes(config, device, dtype))
+    return Estimate(weights, kv_bytes, _RUNTIME_BYTES)
+
+
+def context_bytes(config: ModelConfig, device: str, dtype: str) -> int:
+    """Key-value cache of one full context, in whole blocks of 16 positions."""
+    positions = -(-config.context_length // 16) * 16
+    per_position = 2 * config.num_layers * config.num_kv_heads * config.head_dim
+    return positions * per_position * _CACHE_WIDTH[device][dtype]

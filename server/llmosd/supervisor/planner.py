@@ -1,0 +1,76 @@
+"""What an engine will be given: device, type, memory, limits; and whether there is room for it."""
+
+from collections.abc import Callable
+
+from llmosd import device
+from llmosd.architectures.config import ModelConfig
+from llmosd.config import Config
+from llmosd.ipc.messages import LoadEngine
+from llmosd.store.records import VersionRecord
+from llmosd.store.versions import VersionStore
+from llmosd.supervisor.engine_handle import HandleLimits
+from llmosd.supervisor.memory import Estimate, estimate
+from llmosd.supervisor.resident import Resident
+
+_HEARTBEAT_SECONDS = 0.5
+
+
+class Planner:
+    """Settings and measurements, made into orders for engines."""
+
+    def __init__(
+        self, config: Config, store: VersionStore, resident_bytes: Callable[[], int]
+    ) -> None:
+        """`resident_bytes` measures the daemon with all its processes."""
+        self._config = config
+        self._store = store
+        self._resident_bytes = resident_bytes
+        cuda = config.device == "cuda" or (config.device == "auto" and device.has_cuda())
+        self.device = "cuda" if cuda else "cpu"
+
+    @property
+    def default_dtype(self) -> str:
+        """Of the arithmetic, where nobody asks for one."""
+        return "bfloat16" if self.device == "cuda" else "float32"
+
+    @property
+    def room(self) -> int:
+        """Bytes that a model may take now."""
+        free = device.available_memory()
+        if self._config.memory_limit_bytes:
+            free = min(free, self._config.memory_limit_bytes - self._resident_bytes())
+        return max(0, free - self._config.memory_reserve_bytes)
+
+    def estimate(self, record: VersionRecord, dtype: str) -> Estimate:
+        """Bytes that a version would take, used to the full."""
+        config = self._store.config(record.model_id, record.version, ModelConfig)
+        return estimate(
+            config,
+            record.parameter_count,
+            device=self.device,
+            dtype=dtype,
+            kv_bytes=self._config.kv_cache_bytes,
+            available=device.available_memory(),
+        )
+
+    def order(self, resident: Resident, need: Estimate) -> LoadEngine:
+        """The first frame of an engine."""
+        record, config = resident.record, self._config
+        return LoadEngine(
+            model_dir=str(self._store.path(record.model_id, record.version)),
+            device=self.device,
+            dtype=resident.dtype,
+            kv_cache_bytes=need.kv_cache,
+            max_sequences=config.max_sequences,
+            step_tokens=config.step_tokens,
+            threads=config.threads or device.cpu_count(),
+            heartbeat_seconds=min(_HEARTBEAT_SECONDS, config.heartbeat_timeout_seconds / 4),
+        )
+
+    def limits(self) -> HandleLimits:
+        """What an engine may take, and how long it may be silent."""
+        return HandleLimits(
+            max_generations=self._config.max_sequences + self._config.max_queue,
+            heartbeat_timeout=self._config.heartbeat_timeout_seconds,
+            load_timeout=self._config.load_timeout_seconds,
+        )

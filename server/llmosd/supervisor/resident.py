@@ -1,0 +1,76 @@
+"""One wanted model version: what it holds, and since when nobody used it."""
+
+import enum
+import time
+from datetime import UTC, datetime, timedelta
+
+from llmosd import device
+from llmosd.errors import LlmosError
+from llmosd.store.records import VersionRecord
+from llmosd.supervisor.engine_handle import EngineHandle
+
+
+class State(enum.Enum):
+    """As llmos.v1.Residency.State."""
+
+    LOADING = "LOADING"
+    LOADED = "LOADED"
+    UNLOADING = "UNLOADING"
+    IDLE = "IDLE"
+    RESTARTING = "RESTARTING"
+    FAILED = "FAILED"
+
+
+class Resident:
+    """Mutable; only ModelPool changes it."""
+
+    def __init__(self, record: VersionRecord, dtype: str) -> None:
+        """A version that is wanted and not in memory yet."""
+        self.record = record
+        self.dtype = dtype
+        self.keep_alive: float | None = None  # seconds; negative: for ever
+        self.state = State.IDLE
+        self.handle: EngineHandle | None = None
+        self.failure: LlmosError | None = None
+        self.restarts = 0
+        self.recent_losses = 0
+        self.estimated = 0
+        self.bytes_before = 0
+        self.bytes_loaded = 0
+        self.loaded_at = 0.0
+        self.last_use = time.monotonic()
+
+    def touch(self) -> None:
+        """Note a use."""
+        self.last_use = time.monotonic()
+
+    @property
+    def evictable(self) -> bool:
+        """Loaded, and nothing runs."""
+        return self.handle is not None and self.handle.num_generations == 0
+
+    @property
+    def expired(self) -> bool:
+        """Whether its keep-alive has passed; a running generation is a use."""
+        if self.handle is None or self.keep_alive is None or self.keep_alive < 0:
+            return False
+        if self.handle.num_generations:
+            self.touch()
+        return time.monotonic() - self.last_use > self.keep_alive
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of its process, now."""
+        return device.resident_bytes(self.handle.pid) if self.handle else 0
+
+    @property
+    def last_use_time(self) -> datetime:
+        """Of the wall clock."""
+        return datetime.now(UTC) - timedelta(seconds=time.monotonic() - self.last_use)
+
+    @property
+    def expire_time(self) -> datetime | None:
+        """When it will be unloaded if nobody uses it; None: never, or not loaded."""
+        if self.handle is None or self.keep_alive is None or self.keep_alive < 0:
+            return None
+        return self.last_use_time + timedelta(seconds=self.keep_alive)
