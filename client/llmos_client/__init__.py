@@ -1,0 +1,123 @@
+"""SDK of the llmos daemon: `Client` and `AsyncClient`, with the same methods.
+
+    with Client() as client, client.stream("smollm2", "Once upon a time") as events:
+        for event in events: ...
+
+Importing the package costs nothing; each name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmos_client.aio_client import AsyncClient as AsyncClient
+    from llmos_client.aio_streams import AsyncConversation as AsyncConversation
+    from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
+    from llmos_client.aio_streams import AsyncGenerationStream as AsyncGenerationStream
+    from llmos_client.client import Client as Client
+    from llmos_client.errors import CallCancelledError as CallCancelledError
+    from llmos_client.errors import ChatTemplateFailedError as ChatTemplateFailedError
+    from llmos_client.errors import ContextLengthExceededError as ContextLengthExceededError
+    from llmos_client.errors import DaemonUnreachable as DaemonUnreachable
+    from llmos_client.errors import DataCorruptError as DataCorruptError
+    from llmos_client.errors import DeadlineExceededError as DeadlineExceededError
+    from llmos_client.errors import EngineLostError as EngineLostError
+    from llmos_client.errors import FeatureUnavailableError as FeatureUnavailableError
+    from llmos_client.errors import FieldViolation as FieldViolation
+    from llmos_client.errors import GenerationInProgressError as GenerationInProgressError
+    from llmos_client.errors import GenerationNotFoundError as GenerationNotFoundError
+    from llmos_client.errors import InsufficientDiskError as InsufficientDiskError
+    from llmos_client.errors import InsufficientMemoryError as InsufficientMemoryError
+    from llmos_client.errors import InternalError as InternalError
+    from llmos_client.errors import InvalidAddressError as InvalidAddressError
+    from llmos_client.errors import InvalidFieldError as InvalidFieldError
+    from llmos_client.errors import InvalidModelFileError as InvalidModelFileError
+    from llmos_client.errors import LimitExceededError as LimitExceededError
+    from llmos_client.errors import LlmosError as LlmosError
+    from llmos_client.errors import MalformedMessageError as MalformedMessageError
+    from llmos_client.errors import ModelInUseError as ModelInUseError
+    from llmos_client.errors import ModelLoadFailedError as ModelLoadFailedError
+    from llmos_client.errors import ModelNotFoundError as ModelNotFoundError
+    from llmos_client.errors import ModelNotLoadedError as ModelNotLoadedError
+    from llmos_client.errors import NotAuthorizedError as NotAuthorizedError
+    from llmos_client.errors import OperationCancelledError as OperationCancelledError
+    from llmos_client.errors import OperationInProgressError as OperationInProgressError
+    from llmos_client.errors import OperationInterruptedError as OperationInterruptedError
+    from llmos_client.errors import OperationNotFoundError as OperationNotFoundError
+    from llmos_client.errors import OperationRunningError as OperationRunningError
+    from llmos_client.errors import PathNotAllowedError as PathNotAllowedError
+    from llmos_client.errors import QueueFullError as QueueFullError
+    from llmos_client.errors import RequestIdReusedError as RequestIdReusedError
+    from llmos_client.errors import ServerDrainingError as ServerDrainingError
+    from llmos_client.errors import UnsafeFileError as UnsafeFileError
+    from llmos_client.generations import Choice as Choice
+    from llmos_client.generations import Completed as Completed
+    from llmos_client.generations import ConverseEvent as ConverseEvent
+    from llmos_client.generations import Delta as Delta
+    from llmos_client.generations import EffectiveParameters as EffectiveParameters
+    from llmos_client.generations import Failed as Failed
+    from llmos_client.generations import Finished as Finished
+    from llmos_client.generations import FinishReason as FinishReason
+    from llmos_client.generations import Generation as Generation
+    from llmos_client.generations import Rejected as Rejected
+    from llmos_client.generations import Started as Started
+    from llmos_client.generations import StreamEvent as StreamEvent
+    from llmos_client.generations import Timings as Timings
+    from llmos_client.generations import TokenAlternative as TokenAlternative
+    from llmos_client.generations import TokenOutput as TokenOutput
+    from llmos_client.generations import ToolCall as ToolCall
+    from llmos_client.generations import Usage as Usage
+    from llmos_client.requests import GenerateOptions as GenerateOptions
+    from llmos_client.requests import Message as Message
+    from llmos_client.requests import MessageLike as MessageLike
+    from llmos_client.requests import SamplingOptions as SamplingOptions
+    from llmos_client.results import CancelOutcome as CancelOutcome
+    from llmos_client.results import Health as Health
+    from llmos_client.results import LoadResult as LoadResult
+    from llmos_client.results import Model as Model
+    from llmos_client.results import ModelVersion as ModelVersion
+    from llmos_client.results import Operation as Operation
+    from llmos_client.results import OperationEvent as OperationEvent
+    from llmos_client.results import OperationProgress as OperationProgress
+    from llmos_client.results import OperationState as OperationState
+    from llmos_client.results import RenderedChat as RenderedChat
+    from llmos_client.results import Residency as Residency
+    from llmos_client.results import ResidencyState as ResidencyState
+    from llmos_client.results import ServerInfo as ServerInfo
+    from llmos_client.results import ServerLimits as ServerLimits
+    from llmos_client.results import Token as Token
+    from llmos_client.results import TokenCount as TokenCount
+    from llmos_client.results import UnloadResult as UnloadResult
+    from llmos_client.streams import Conversation as Conversation
+    from llmos_client.streams import EventStream as EventStream
+    from llmos_client.streams import GenerationStream as GenerationStream
+    from llmos_client.upload import LocalFile as LocalFile
+    from llmos_client.upload import OnProgress as OnProgress
+
+# Where each name lives that is not in one of the modules of plain types below.
+_HOMES = {
+    "AsyncClient": "aio_client",
+    "AsyncConversation": "aio_streams",
+    "AsyncEventStream": "aio_streams",
+    "AsyncGenerationStream": "aio_streams",
+    "Client": "client",
+    "Conversation": "streams",
+    "EventStream": "streams",
+    "GenerateOptions": "requests",
+    "GenerationStream": "streams",
+    "LocalFile": "upload",
+    "Message": "requests",
+    "MessageLike": "requests",
+    "OnProgress": "upload",
+    "SamplingOptions": "requests",
+}
+_PLAIN = ("errors", "generations", "results")
+
+
+def __getattr__(name: str) -> Any:
+    homes = (_HOMES[name],) if name in _HOMES else _PLAIN
+    for home in () if name.startswith("_") else homes:
+        module = import_module(f"{__name__}.{home}")
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The command llmos. Nothing heavy is imported before a command runs."""

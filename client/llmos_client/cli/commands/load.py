@@ -1,0 +1,62 @@
+"""llmos load: make a model ready to answer."""
+
+import re
+import time
+
+import click
+
+from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _read_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read seconds; negative means never."""
+    if value is None or value == "never":
+        return value if value is None else -1.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value)
+    if match is None:
+        raise click.BadParameter("as 90s, 10m, 2h, or never", ctx, param)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.command("load", cls=Command)
+@model_argument()
+@click.option(
+    "--keep-alive",
+    metavar="DURATION",
+    callback=_read_duration,
+    help="Unload after this long without a request, as 10m; or never.",
+)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the arithmetic.")
+@click.option("--estimate", is_flag=True, help="Only say how much memory it would take.")
+@pass_settings
+def command(
+    settings: Settings, model: str, keep_alive: float | None, dtype: str | None, estimate: bool
+) -> None:
+    """Load a model into memory."""
+    from llmos_client.cli.output import human_bytes, print_json
+    from llmos_client.cli.progress import open_progress
+
+    began = time.monotonic()
+    with settings.client() as client, open_progress(quiet=settings.json) as progress:
+        loaded = client.load_model(
+            model,
+            keep_alive=keep_alive,
+            dtype=dtype,
+            validate_only=estimate,
+            on_progress=progress,
+        ).result()
+    seconds = time.monotonic() - began
+    if settings.json:
+        print_json({"estimate_only": estimate, "seconds": round(seconds, 3), "load": loaded})
+    elif estimate:
+        name = loaded.version.name or model
+        print(f"{name} would take up to {human_bytes(loaded.estimated_bytes)}")
+    else:
+        home = loaded.version.residency
+        print(
+            f"loaded {loaded.version.name} in {seconds:.1f} s: pid {home.pid}, {home.runner},"
+            f" {home.dtype}, resident {human_bytes(loaded.resident_bytes_before)}"
+            f" -> {human_bytes(loaded.resident_bytes_loaded)}"
+        )

@@ -1,0 +1,85 @@
+"""What every command takes: --address and --output, before or after the command's name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llmos_client.cli.completion import complete_model
+
+if TYPE_CHECKING:
+    from llmos_client.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """What was asked for on the command line; `model` is what errors are about."""
+
+    address: str | None = None
+    output: str = "text"
+    model: str = ""
+
+    @property
+    def json(self) -> bool:
+        """Answer with JSON."""
+        return self.output == "json"
+
+    def client(self, timeout: float = 30.0) -> "Client":
+        """Connect to the daemon."""
+        from llmos_client.client import Client
+
+        return Client(self.address, timeout=timeout)
+
+
+class Command(click.Command):
+    """A command that also takes the options of the group, so that their place does not matter."""
+
+    def __init__(self, name: str | None, **more: Any) -> None:
+        params = [*more.pop("params", []), *common_options()]
+        super().__init__(name, params=params, **more)
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
+def common_options() -> list[click.Parameter]:
+    """Make the options of every command."""
+    return [
+        click.Option(
+            ["--address"],
+            metavar="ADDRESS",
+            help="unix:PATH or HOST:PORT; else LLMOS_ADDRESS, else the usual sockets.",
+            expose_value=False,
+            callback=_set("address"),
+        ),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Choice(["text", "json"]),
+            help="How to answer; text by default.",
+            expose_value=False,
+            callback=_set("output"),
+        ),
+    ]
+
+
+def model_argument(metavar: str = "MODEL") -> Callable[[F], F]:
+    """Take a model's name, completed with those installed."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: str) -> str:
+        ctx.ensure_object(Settings).model = value
+        return value
+
+    return click.argument(
+        "model", metavar=metavar, shell_complete=complete_model, callback=remember
+    )
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def store(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            setattr(ctx.ensure_object(Settings), name, value)
+
+    return store

@@ -1,0 +1,51 @@
+"""The options of `run` and `chat` that say how tokens are drawn."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Name in the SDK, type, help. `chat` sets the same names with /set.
+PARAMETERS: dict[str, tuple[type, str]] = {
+    "temperature": (float, "0 is greedy."),
+    "top_k": (int, "Keep the k most likely tokens."),
+    "top_p": (float, "Keep the most likely tokens up to this probability."),
+    "min_p": (float, "Drop tokens less likely than this times the likeliest."),
+    "seed": (int, "Same seed, same request, same tokens."),
+    "max_tokens": (int, "Tokens per answer at most."),
+    "repetition_penalty": (float, "Above 1: repeat less."),
+    "presence_penalty": (float, "Subtracted from tokens already in the answer."),
+    "frequency_penalty": (float, "Subtracted per occurrence in the answer."),
+}
+
+
+def sampling_options(function: F) -> F:
+    """Add the options; what is not given is the model's default."""
+    stop = click.option("--stop", multiple=True, help="Text that ends the answer; repeatable.")
+    decorated: Any = stop(function)
+    for name, (kind, text) in reversed(PARAMETERS.items()):
+        option = f"--{name.replace('_', '-')}"
+        decorated = click.option(option, name, type=kind, help=text)(decorated)
+    result: F = decorated
+    return result
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what was not given."""
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def read_parameter(name: str, text: str) -> Any:
+    """Read a parameter's value as `chat` takes it; raise ValueError saying what is wrong."""
+    key = name.replace("-", "_")
+    if key == "stop":
+        return [text]
+    if key not in PARAMETERS:
+        raise ValueError(f"no parameter {name}; there are: {', '.join([*PARAMETERS, 'stop'])}")
+    kind = PARAMETERS[key][0]
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} takes a number, not {text!r}") from None

@@ -1,0 +1,1 @@
+"""Where models come from before the daemon has them: the catalogue, pip, the Hub, a folder."""

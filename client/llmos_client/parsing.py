@@ -1,0 +1,172 @@
+"""From protos to the results of the SDK, but for generations: those are `parsing_generations`'."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from llmos.v1 import admin_service_pb2, model_pb2, model_service_pb2, operation_service_pb2
+from llmos_client import results
+from llmos_client.rpc_errors import from_status
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def enum(kind: type[E], proto_enum: Any, prefix: str, value: int) -> E:
+    """Translate an enum's number; one from a newer daemon becomes the first member."""
+    names = {number: name for name, number in proto_enum.items()}
+    short = names.get(value, "").removeprefix(prefix).lower()
+    return kind(short) if short in {member.value for member in kind} else next(iter(kind))
+
+
+def model(proto: model_pb2.Model) -> results.Model:
+    """Parse a Model."""
+    return results.Model(
+        name=proto.name,
+        create_time=_time(proto, "create_time"),
+        aliases=dict(proto.aliases),
+        live=model_version(proto.live) if proto.HasField("live") else None,
+        version_count=proto.version_count,
+    )
+
+
+def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
+    """Parse a ModelVersion."""
+    return results.ModelVersion(
+        name=proto.name,
+        create_time=_time(proto, "create_time"),
+        architecture=proto.architecture,
+        parameter_count=proto.parameter_count,
+        context_length=proto.context_length,
+        vocabulary_size=proto.vocabulary_size,
+        dtype=proto.dtype,
+        byte_size=proto.byte_size,
+        digest=proto.digest,
+        license=proto.license,
+        source=proto.source,
+        chat=proto.chat,
+        residency=_residency(proto.residency),
+    )
+
+
+def operation(proto: Any) -> results.Operation[Any]:
+    """Parse a google.longrunning.Operation of this daemon."""
+    metadata = operation_service_pb2.OperationMetadata()
+    proto.metadata.Unpack(metadata)
+    state = operation_service_pb2.OperationMetadata.State
+    return results.Operation(
+        name=proto.name,
+        kind=metadata.kind,
+        target=metadata.target,
+        state=enum(results.OperationState, state, "STATE_", metadata.state),
+        done=proto.done,
+        create_time=_time(metadata, "create_time"),
+        end_time=_time(metadata, "end_time"),
+        progress=progress(metadata.progress) if metadata.HasField("progress") else None,
+        sequence=metadata.sequence,
+        error=from_status(proto.error) if proto.HasField("error") else None,
+        response=_response(proto.response) if proto.HasField("response") else None,
+    )
+
+
+def progress(proto: operation_service_pb2.OperationProgress) -> results.OperationProgress:
+    """Parse an OperationProgress."""
+    return results.OperationProgress(proto.stage, proto.completed, proto.total, proto.unit)
+
+
+def operation_event(proto: operation_service_pb2.OperationEvent) -> results.OperationEvent | None:
+    """Parse an event; heartbeats, which are not kept, are None."""
+    kind = proto.WhichOneof("event")
+    if kind == "progress":
+        return results.OperationEvent(
+            proto.sequence, _time(proto, "time"), progress=progress(proto.progress)
+        )
+    if kind == "done":
+        return results.OperationEvent(
+            proto.sequence, _time(proto, "time"), done=operation(proto.done)
+        )
+    return None
+
+
+def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.ServerInfo:
+    """Parse a GetServerInfoResponse."""
+    limits = proto.limits
+    return results.ServerInfo(
+        version=proto.version,
+        uptime=proto.uptime.ToTimedelta().total_seconds(),
+        pid=proto.pid,
+        api_versions=tuple(proto.api_versions),
+        limits=results.ServerLimits(
+            max_message_bytes=limits.max_message_bytes,
+            max_streams_per_connection=limits.max_streams_per_connection,
+            max_queue=limits.max_queue,
+            max_choices=limits.max_choices,
+            max_logprobs=limits.max_logprobs,
+        ),
+        cpu_count=proto.cpu_count,
+        memory_total_bytes=proto.memory_total_bytes,
+        memory_available_bytes=proto.memory_available_bytes,
+        resident_bytes=proto.resident_bytes,
+        generations=proto.generations,
+        models_loaded=proto.models_loaded,
+        architectures=tuple(proto.architectures),
+    )
+
+
+def _residency(proto: model_pb2.Residency) -> results.Residency:
+    state = model_pb2.Residency.State
+    return results.Residency(
+        state=enum(results.ResidencyState, state, "STATE_", proto.state),
+        pid=proto.pid,
+        runner=proto.runner,
+        device=proto.device,
+        dtype=proto.dtype,
+        resident_bytes=proto.resident_bytes,
+        kv_blocks_total=proto.kv_blocks_total,
+        kv_blocks_used=proto.kv_blocks_used,
+        running=proto.running,
+        waiting=proto.waiting,
+        last_use_time=_time(proto, "last_use_time"),
+        expire_time=_time(proto, "expire_time"),
+        restarts=proto.restarts,
+        failure=from_status(proto.failure) if proto.HasField("failure") else None,
+    )
+
+
+def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:
+    return results.LoadResult(
+        version=model_version(proto.version),
+        estimated_bytes=proto.estimated_bytes,
+        resident_bytes_before=proto.resident_bytes_before,
+        resident_bytes_loaded=proto.resident_bytes_loaded,
+    )
+
+
+def _unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.UnloadResult:
+    return results.UnloadResult(
+        resident_bytes_before=proto.resident_bytes_before,
+        resident_bytes_loaded=proto.resident_bytes_loaded,
+        resident_bytes_after=proto.resident_bytes_after,
+    )
+
+
+_RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+    (model_pb2.ModelVersion, model_version),
+    (model_service_pb2.LoadModelResponse, _load_result),
+    (model_service_pb2.UnloadModelResponse, _unload_result),
+)
+
+
+def _response(packed: Any) -> object | None:
+    for new, parse in _RESPONSES:
+        message = new()
+        if packed.Unpack(message):
+            return parse(message)
+    return None
+
+
+def _time(proto: Any, field: str) -> datetime | None:
+    if not proto.HasField(field):
+        return None
+    moment: datetime = getattr(proto, field).ToDatetime(tzinfo=UTC)
+    return moment

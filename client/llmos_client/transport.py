@@ -1,0 +1,113 @@
+"""The channel to the daemon and the stubs on it, sync or aio alike."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import uuid4
+
+import grpc
+from google.longrunning import operations_pb2_grpc
+from google.protobuf import wrappers_pb2
+
+from llmos.v1 import (
+    admin_service_pb2_grpc,
+    generation_service_pb2_grpc,
+    model_service_pb2_grpc,
+    operation_service_pb2_grpc,
+    tokenization_service_pb2_grpc,
+)
+from llmos_client.address import Address
+from llmos_client.errors import LlmosError
+from llmos_client.rpc_errors import from_rpc
+
+REQUEST_ID_KEY = "x-request-id"
+
+OPTIONS: tuple[tuple[str, Any], ...] = (
+    # All three, or a peer that is frozen rather than dead is never noticed.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    # A long prefill is silent for a while: go on pinging.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Of a Unix socket gRPC would send the percent-encoded path, which some servers refuse.
+    ("grpc.default_authority", "localhost"),
+    ("grpc.max_send_message_length", 4 * 1024 * 1024),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # A generation that was begun twice costs twice; who wants to retry does so knowingly.
+    ("grpc.enable_retries", 0),
+    # The daemon is this machine's or a neighbour's, never behind the proxy of the web.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+def open_channel(address: Address) -> Any:
+    """Open a channel for the sync client; the connection is made by the first call."""
+    return grpc.insecure_channel(address.target, options=OPTIONS)
+
+
+def open_aio_channel(address: Address) -> Any:
+    """Open a channel for the asyncio client; needs a running loop."""
+    return grpc.aio.insecure_channel(address.target, options=OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What one call is known by: the id under which the daemon logs it, and whom it was for."""
+
+    address: str
+    request_id: str
+
+    @classmethod
+    def new(cls, address: Address) -> "CallContext":
+        """Draw the id of a new call."""
+        return cls(str(address), uuid4().hex)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What travels with the call."""
+        return ((REQUEST_ID_KEY, self.request_id),)
+
+    def error(self, error: grpc.RpcError) -> LlmosError:
+        """Translate what gRPC raised."""
+        return from_rpc(error, request_id=self.request_id, address=self.address)
+
+    def mark(self, error: LlmosError) -> LlmosError:
+        """Note the call on an error that came inside an event."""
+        error.request_id = error.request_id or self.request_id
+        return error
+
+
+class Stubs:
+    """One attribute per service of the daemon."""
+
+    def __init__(self, channel: Any) -> None:
+        self.generation = _stub(generation_service_pb2_grpc.GenerationServiceStub, channel)
+        self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
+        self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
+        self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)
+        self.admin = _stub(admin_service_pb2_grpc.AdminServiceStub, channel)
+        self.operations = _stub(operations_pb2_grpc.OperationsStub, channel)
+        self.health = HealthStub(channel)
+
+
+class HealthStub:
+    """grpc.health.v1.Health, without the package that has its messages.
+
+    HealthCheckRequest is a string in field 1 and HealthCheckResponse an enum in field 1: on the
+    wire the same as the wrappers that every protobuf has.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self.Check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=_string_bytes,
+            response_deserializer=wrappers_pb2.Int32Value.FromString,
+        )
+
+
+def _string_bytes(text: str) -> bytes:
+    return wrappers_pb2.StringValue(value=text).SerializeToString()
+
+
+def _stub(kind: Any, channel: Any) -> Any:
+    # Generated stubs have no annotations.
+    return cast("Any", kind)(channel)
