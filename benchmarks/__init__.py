@@ -1,0 +1,11 @@
+"""llmos beside other engines, on this machine, with the same prompts: `python -m benchmarks`.
+
+    cases      what is measured: prompts, streams, tokens
+    peer       the one protocol all engines are behind; peers/ has one file per engine
+    worker     the child process an engine runs in, so that its memory is returned
+    process    the parent's end of a worker
+    pairs      llmos and a peer in turns: A B A B
+    table      medians, ratios, the table, build/bench.json
+
+Never part of the test run: figures depend on the machine and on what else it does.
+"""

@@ -1,0 +1,85 @@
+"""What is measured: fixed prompts, numbers of streams, numbers of tokens."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peer import Request, Timing
+
+PROMPTS = Path(__file__).with_name("prompts.json")
+_STRIDE = 61  # odd, so that windows begin at every token of a text of 1,024 before one comes again
+
+
+@dataclass(frozen=True)
+class Case:
+    """One batch: `streams` requests at once."""
+
+    streams: int
+    prompt: int
+    tokens: int
+
+    def measures(self, timings: list[Timing]) -> dict[str, float]:
+        """What the batch says, by measure; seconds, or tokens per second."""
+        wall = max(timing.total for timing in timings)
+        if self.streams > 1:
+            return {f"{self.streams} streams": sum(t.tokens for t in timings) / wall}
+        (timing,) = timings
+        rate = (timing.tokens - 1) / (timing.total - timing.first)
+        return {
+            f"first token, prompt of {self.prompt}": timing.first,
+            f"prefill, prompt of {self.prompt}": self.prompt / timing.first,
+            f"decode, prompt of {self.prompt}": rate,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All batches, and how often each is run by both of a pair."""
+
+    cases: tuple[Case, ...]
+    rounds: int
+
+
+FULL = Plan(
+    tuple(Case(1, prompt, 128) for prompt in (32, 128, 512))
+    + tuple(Case(streams, 128, 128) for streams in (8, 32)),
+    rounds=3,
+)
+QUICK = Plan(
+    tuple(Case(1, prompt, 8) for prompt in (32, 128, 512))
+    + tuple(Case(streams, 16, 8) for streams in (8, 32)),
+    rounds=2,
+)
+
+# Measures that are shown, in this order; the others are in build/bench.json.
+SHOWN = (
+    "first token, prompt of 32",
+    "first token, prompt of 128",
+    "first token, prompt of 512",
+    "prefill, prompt of 512",
+    "decode, prompt of 128",
+    "8 streams",
+    "32 streams",
+)
+
+
+def is_time(measure: str) -> bool:
+    """Whether less is better."""
+    return measure.startswith("first token")
+
+
+def batches(plan: Plan) -> Iterator[tuple[Case, list[Request]]]:
+    """Every batch of one round after another.
+
+    No prompt begins like an earlier one, so no engine answers from what it remembers.
+    """
+    ids: list[int] = json.loads(PROMPTS.read_text())["ids"]
+    text, at = ids * 2, 0
+    for _ in range(plan.rounds):
+        for case in plan.cases:
+            batch = []
+            for _ in range(case.streams):
+                batch.append(Request(text[at : at + case.prompt], case.tokens))
+                at = (at + _STRIDE) % len(ids)
+            yield case, batch
