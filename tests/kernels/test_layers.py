@@ -1,0 +1,102 @@
+"""Norms, activations, rotation and paged attention against their twins."""
+
+import numpy as np
+import pytest
+
+from llmos_kernels import reference
+from llmos_kernels.activation import gelu, silu_multiply
+from llmos_kernels.attention import BLOCK, attend, rotate_and_store
+from llmos_kernels.norm import layer_norm, rms_norm
+
+
+def normal(*shape, seed=0, scale=1.0):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32) * np.float32(scale)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 64, 576, 1000])
+def test_norms(size):
+    """Any size, small and large values."""
+    x, weight, bias = normal(7, size, scale=30), normal(size, seed=1), normal(size, seed=2)
+    out = np.empty_like(x)
+    rms_norm(x, weight, np.float32(1e-5), out)
+    np.testing.assert_allclose(out, reference.rms_norm(x, weight, 1e-5), rtol=2e-6, atol=2e-6)
+    layer_norm(x, weight, bias, np.float32(1e-5), out)
+    np.testing.assert_allclose(
+        out, reference.layer_norm(x, weight, bias, 1e-5), rtol=2e-5, atol=2e-5
+    )
+
+
+def test_activations():
+    """From far below to far above zero, where exp would overflow."""
+    x = np.linspace(-200, 200, 4001, dtype=np.float32)[None]
+    gate_up = np.concatenate([x, normal(*x.shape)], axis=1)
+    out = np.empty_like(x)
+    silu_multiply(gate_up, out)
+    np.testing.assert_allclose(out, reference.silu_multiply(gate_up), rtol=1e-6, atol=1e-6)
+    gelu(x, out)
+    np.testing.assert_allclose(out, reference.gelu(x), rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(9, 3, 64), (4, 4, 16), (2, 1, 10)])
+@pytest.mark.parametrize("window", [0, 5, 40])
+def test_attention(heads, kv_heads, head_dim, window):
+    """Grouped heads, odd sizes, sliding windows; prompts cut anywhere give the same bits."""
+    positions, num_blocks = 70, 9
+    table = np.random.default_rng(1).permutation(num_blocks)[: -(-positions // BLOCK)]
+    qkv = normal(positions, heads + 2 * kv_heads, head_dim)
+    query, key, value = np.split(qkv, [heads, heads + kv_heads], axis=1)
+    keys, values = reference.paged(key, value, table, num_blocks)
+    scale = head_dim**-0.5
+
+    def run(rows):
+        out = np.empty((len(rows), heads, head_dim), np.float32)
+        attend(
+            qkv[rows].copy(), keys, values, table[None].astype(np.int32),
+            np.zeros(len(rows), np.int32), rows.astype(np.int32), np.float32(scale), window, out,
+        )  # fmt: skip
+        return out
+
+    whole = run(np.arange(positions))
+    expected = reference.attend(query, key, value, scale, window)
+    np.testing.assert_allclose(whole, expected, atol=2e-6)
+    for rows in ([69], [0, 3], list(range(13, 40)), [69, 5, 17]):
+        np.testing.assert_array_equal(run(np.array(rows)), whole[rows])
+
+
+def test_unused_positions_do_not_leak():
+    """What a block held before, behind the last position, changes nothing: not even NaN."""
+    table = np.array([[1, 0]], np.int32)
+    key, value, query = normal(18, 2, 16), normal(18, 2, 16, seed=1), normal(1, 2, 16, seed=2)
+    keys, values = reference.paged(key, value, table[0], 2)
+    qkv = np.concatenate([query, key[:1], value[:1]], axis=1)
+    results = []
+    for junk in (0.0, 7.0, np.nan):
+        keys[0, :, :, 2:], values[0, :, 2:] = junk, junk
+        out = np.empty((1, 2, 16), np.float32)
+        at, zero = np.array([17], np.int32), np.zeros(1, np.int32)
+        attend(qkv, keys, values, table, zero, at, np.float32(0.25), 0, out)
+        results.append(out)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_rotate_and_store():
+    """Queries and keys are rotated, values not; each lands in its slot."""
+    heads, kv_heads, head_dim, rows = 4, 2, 16, 5
+    qkv = normal(rows, heads + 2 * kv_heads, head_dim)
+    angles = normal(40, head_dim // 2, seed=1)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    positions = np.array([3, 4, 20, 0, 39], np.int32)
+    slots = np.array([5, 6, 17, 40, 63], np.int64)
+    keys = np.zeros((4, kv_heads, head_dim, BLOCK), np.float32)
+    values = np.zeros((4, kv_heads, BLOCK, head_dim), np.float32)
+    before = qkv.copy()
+
+    rotate_and_store(qkv, cosine, sine, positions, slots, keys, values)
+
+    rotated = reference.rotate(before[:, :-kv_heads], cosine[positions], sine[positions])
+    np.testing.assert_allclose(qkv[:, :-kv_heads], rotated, atol=1e-6)
+    for row, slot in enumerate(slots):
+        block, offset = divmod(slot, BLOCK)
+        np.testing.assert_array_equal(keys[block, :, :, offset], qkv[row, heads:-kv_heads])
+        np.testing.assert_array_equal(values[block, :, offset], before[row, -kv_heads:])

@@ -1,0 +1,174 @@
+"""The engine on a tiny random model: batching, preemption, forks, cancels; against itself alone."""
+
+import dataclasses
+import random
+
+import msgspec
+import pytest
+
+from factory import tiny_llama_folder, tiny_version
+from llmosd.engine.loader import load
+from llmosd.errors import ContextLengthExceeded, InvalidField
+from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
+
+BLOCK_BYTES = 2 * 2 * 2 * 16 * 16 * 4  # keys and values, 2 layers, 2 kv heads, 16 dims, float32
+SAMPLED = SamplingSpec(1.3, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 42, {})
+GREEDY = msgspec.structs.replace(SAMPLED, temperature=0.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("version")
+    source, output = root / "source", root / "output"
+    output.mkdir()
+    tiny_llama_folder(source)
+    tiny_version(source, output)
+    return output
+
+
+def make(folder, *, blocks=512, max_sequences=32, step_tokens=64):
+    order = LoadEngine(
+        str(folder), "cpu", "float32", blocks * BLOCK_BYTES, max_sequences, step_tokens, 2, 0.5
+    )
+    engine, ready = load(order, lambda *_: None)
+    assert ready.kv_blocks == blocks
+    return engine
+
+
+def requests(count, seed=0):
+    """Mixed lengths, answers, and samplings."""
+    rng = random.Random(seed)
+    for at in range(count):
+        prompt = [rng.randrange(256) for _ in range(rng.randrange(1, 90))]
+        spec = msgspec.structs.replace(
+            SAMPLED, seed=at, top_k=rng.choice([0, 5]), top_p=rng.choice([1.0, 0.8]),
+            repetition_penalty=rng.choice([1.0, 1.3]), presence_penalty=rng.choice([0.0, 0.5]),
+        )  # fmt: skip
+        yield Submit(at, prompt, rng.randrange(1, 4), rng.randrange(1, 30), 0, [], spec, at % 4 - 1)
+
+
+def finish(engine, submits):
+    """All answers: {(id, choice): [TokenOut, ...]}; and nothing is held at the end."""
+    for submit in submits:
+        engine.submit(submit)
+    answers = {}
+    while engine.has_work:
+        for out in engine.step().tokens:
+            answers.setdefault((out.id, out.choice), []).append(out)
+    assert engine.stats.kv_blocks_used == 0
+    assert engine.stats.running == engine.stats.waiting == 0
+    return answers
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    """Each request run with nothing beside it."""
+    engine = make(folder)
+    answers = {}
+    for submit in requests(24):
+        answers.update(finish(engine, [submit]))
+    return answers
+
+
+@pytest.mark.parametrize("step_tokens", [32, 64, 512])
+def test_batch_equals_alone(folder, alone, step_tokens):
+    """Tokens and log-probabilities to the bit, for any size of prompt chunks."""
+    engine = make(folder, step_tokens=step_tokens)
+    assert finish(engine, requests(24)) == alone
+    assert engine.stats.preemptions == 0
+
+
+def test_preemption_changes_nothing(folder, alone):
+    """With room for a fifth of the work, sequences are computed again, and say the same."""
+    engine = make(folder, blocks=14)
+    assert finish(engine, requests(24)) == alone
+    assert engine.stats.preemptions > 0
+
+
+def test_seed_decides(folder):
+    """Another seed says something else; answers of one request differ."""
+    engine = make(folder)
+    submit = Submit(1, [1, 2, 3], 3, 20, 0, [], SAMPLED, -1)
+    other = Submit(2, [1, 2, 3], 1, 20, 0, [], msgspec.structs.replace(SAMPLED, seed=43), -1)
+    answers = finish(engine, [submit, other])
+    texts = {tuple(out.token for out in answer) for answer in answers.values()}
+    assert len(texts) == 4
+
+
+def test_stop_tokens_and_min_tokens(folder):
+    """A stop token ends an answer and is part of it; before min_tokens it cannot be drawn."""
+    engine = make(folder)
+    plain = [out.token for out in finish(engine, [_greedy(1)])[1, 0]]
+    stop = plain[5]
+    first = plain.index(stop)
+    stopped = finish(engine, [_greedy(2, stop_ids=[stop])])[2, 0]
+    assert [out.token for out in stopped] == plain[: first + 1]
+    assert [out.finish for out in stopped] == [""] * first + ["stop"]
+    later = finish(engine, [_greedy(3, stop_ids=[stop], min_tokens=12)])[3, 0]
+    assert len(later) > 12
+    assert stop not in [out.token for out in later[:12]]
+
+
+def _greedy(identifier, *, stop_ids=(), min_tokens=0):
+    return Submit(identifier, [9, 8, 7], 1, 20, min_tokens, list(stop_ids), GREEDY, -1)
+
+
+def test_cancel_frees_at_once(folder):
+    """A cancelled generation, or answer, holds nothing and says nothing from the next step on."""
+    engine = make(folder)
+    engine.submit(Submit(1, [1] * 40, 2, 100, 0, [], SAMPLED, -1))
+    engine.submit(Submit(2, [2] * 40, 1, 100, 0, [], SAMPLED, -1))
+    for _ in range(5):
+        engine.step()
+    used = engine.stats.kv_blocks_used
+    engine.cancel(1, 0)
+    assert 0 < engine.stats.kv_blocks_used < used
+    assert {(out.id, out.choice) for out in engine.step().tokens} == {(1, 1), (2, 0)}
+    engine.cancel(1, -1)
+    assert {(out.id, out.choice) for out in engine.step().tokens} == {(2, 0)}
+    engine.cancel(2, -1)
+    assert engine.stats.kv_blocks_used == 0
+    assert not engine.has_work
+
+
+def test_decoding_goes_on_beside_a_long_prompt(folder):
+    """A prompt of many chunks delays no running stream: every step draws for it."""
+    engine = make(folder, step_tokens=32, max_sequences=8)
+    engine.submit(Submit(1, [1, 2], 1, 50, 0, [], GREEDY, -1))
+    engine.step()
+    engine.submit(Submit(2, [3] * 200, 1, 5, 0, [], GREEDY, -1))
+    for _ in range(6):
+        assert [out.id for out in engine.step().tokens] == [1]
+
+
+def test_refusals(folder):
+    """What can never run is refused with the numbers."""
+    engine = make(folder, blocks=4, max_sequences=8)
+    with pytest.raises(ContextLengthExceeded) as caught:
+        engine.submit(Submit(1, [1] * 60, 1, 5, 0, [], GREEDY, -1))
+    assert caught.value.metadata == {"limit": "64", "actual": "65"}
+    with pytest.raises(InvalidField, match=r"sampling\.n"):
+        engine.submit(Submit(2, [1], 9, 5, 0, [], GREEDY, -1))
+    assert not engine.has_work
+
+
+def test_torch_ops_agree(folder):
+    """The accelerators' arithmetic, run on this CPU, gives the kernels' numbers."""
+    import torch
+
+    from llmosd.architectures.torch_ops import TorchOps
+    from llmosd.engine import loader
+
+    engine = make(folder)
+    expected = finish(engine, requests(8, seed=3))
+    choice = dataclasses.replace(loader.RUNNERS["cpu"], ops=TorchOps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(loader.RUNNERS, "cpu", choice)
+        answers = finish(make(folder), requests(8, seed=3))
+    assert answers.keys() == expected.keys()
+    for key, answer in answers.items():
+        assert [out.token for out in answer] == [out.token for out in expected[key]]
+        for out, known in zip(answer, expected[key], strict=True):
+            if known.logprob is not None:
+                assert out.logprob == pytest.approx(known.logprob, abs=1e-4)
+    assert torch.get_num_threads() == 2

@@ -1,0 +1,122 @@
+"""The unit file and the shipped configuration."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from daemon import DaemonProcess
+from llmosd.config import Config, ConfigError, load_config
+
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+NO_SYSTEMD = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """The unit with a command that is there: verify wants to see the file."""
+    text = (SYSTEMD / "llmosd.service").read_text()
+    path = tmp_path / "llmosd.service"
+    path.write_text(text.replace("/opt/llmos/bin/llmosd", sys.executable))
+    return path
+
+
+@NO_SYSTEMD
+def test_verify_accepts_the_unit(unit):
+    """systemd-analyze verify says nothing against it; it does against a misspelt one."""
+    good = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True
+    )
+    assert good.returncode == 0
+    assert "llmosd.service" not in good.stderr
+    unit.write_text(unit.read_text().replace("Type=notify", "Typ=notify"))
+    bad = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True
+    )
+    assert "Typ" in bad.stderr
+
+
+@NO_SYSTEMD
+def test_exposure(unit):
+    """systemd's own score of the hardening is below 1.5 of 10."""
+    result = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", str(unit)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    print(result.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stdout[-2000:]
+
+
+def test_unit_does_not_break_compilers():
+    """The two settings that silently ruin numba and torch stay off."""
+    directives = re.findall(r"^(\w+)=", (SYSTEMD / "llmosd.service").read_text(), re.MULTILINE)
+    assert not {"MemoryDenyWriteExecute", "ProcSubset"} & set(directives)
+
+
+def test_ready_after_the_socket_answers(tmp_path, monkeypatch):
+    """READY=1 arrives when the address is bound, STOPPING=1 at SIGTERM."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        daemon = DaemonProcess(tmp_path / "daemon")
+        assert listener.recv(4096).startswith(b"READY=1\nSTATUS=serving on unix:")
+        daemon.stop()
+        assert listener.recv(4096) == b"STOPPING=1"
+
+
+def test_shipped_configuration_names_every_setting():
+    """llmosd.toml is Config, field for field, with the real defaults."""
+    text = (SYSTEMD / "llmosd.toml").read_text()
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    shipped = tomllib.loads(uncommented)
+    assert list(shipped) == list(Config.__struct_fields__)
+    defaults = Config()
+    for name, value in shipped.items():
+        if name not in ("state_dir", "cache_dir", "listen"):
+            assert value == getattr(defaults, name), name
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("max_sequence = 3", "max_sequence"),
+        ('max_queue = "many"', "max_queue"),
+        ("max_queue = -1", "max_queue: must not be negative"),
+        ('device = "tpu"', "device"),
+        ('listen = "0.0.0.0:80"', "only loopback"),
+        ('listen = "127.0.0.1:80"', "--insecure-loopback"),
+        ('listen = "nowhere"', "neither unix:PATH nor HOST:PORT"),
+        ("= 3", "Invalid"),
+        (f'listen = "unix:/{"x" * 200}"', "107 bytes"),
+    ],
+)
+def test_wrong_configuration(tmp_path, text, says):
+    """Each mistake is named, with exit status 78."""
+    file = tmp_path / "llmosd.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load_config(str(file), {"HOME": str(tmp_path)}, {})
+    command = [sys.executable, "-m", "llmosd", "--config", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 78
+    assert says in result.stderr
+
+
+def test_precedence(tmp_path):
+    """Defaults < file < environment < flags."""
+    file = tmp_path / "llmosd.toml"
+    file.write_text("max_queue = 1\nmax_sequences = 2\nthreads = 3")
+    environment = {"HOME": str(tmp_path), "LLMOSD_MAX_SEQUENCES": "20", "LLMOSD_THREADS": "30"}
+    config = load_config(str(file), environment, {"threads": 300, "device": None})
+    assert (config.max_queue, config.max_sequences, config.threads) == (1, 20, 300)
+    assert config.device == "auto"
+    assert config.state == tmp_path / ".local/state/llmos" or config.state_dir
