@@ -58,11 +58,45 @@ def _address(_context: Any, array: Any, offset: Any) -> Any:
     return types.int64(array, offset), codegen
 
 
+@intrinsic
+def _widen(_context: Any, value: Any) -> Any:
+
+    def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if value == types.float32:
+            return arguments[0]
+        word = ir.IntType(32)
+        bits = builder.shl(builder.zext(arguments[0], word), word(16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(value), codegen
+
+
+@intrinsic
+def _narrow(_context: Any, value: Any, array: Any) -> Any:
+
+    def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if array.dtype == types.float32:
+            return arguments[0]
+        word = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], word)
+        odd = builder.and_(builder.lshr(bits, word(16)), word(1))
+        rounded = builder.add(bits, builder.add(odd, word(0x7FFF)))
+        return builder.trunc(builder.lshr(rounded, word(16)), ir.IntType(16))
+
+    return array.dtype(types.float32, array), codegen
+
+
 fma: Any = _fma
 """fma(a, b, c): a * b + c with one rounding (IEEE 754 fusedMultiplyAdd), in float32."""
 
 address: Any = _address
 """address(array, offset): where the element `offset` elements into a contiguous array lies."""
+
+widen: Any = _widen
+"""widen(x): a float32, or a uint16 holding bfloat16 bits, as float32."""
+
+narrow: Any = _narrow
+"""narrow(x, array): float32 as the array's element; bfloat16 rounds to nearest, ties to even."""
 
 
 @inlined

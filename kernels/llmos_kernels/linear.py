@@ -70,7 +70,8 @@ def linear(x: Any, packed: Any, bias: Any, out: Any) -> None:
         done = 0
         while done < rows:
             _start(tile, bias, column)
-            count = _multiply(address(x, done * depth), depth, weights, packed, tile, rows - done)
+            at = address(x, done * depth)
+            count = multiply_rows(at, depth, depth, weights, packed, tile, rows - done)
             for row in range(count):
                 for lane in range(used):
                     out[done + row, column + lane] = tile[row, lane]
@@ -78,46 +79,62 @@ def linear(x: Any, packed: Any, bias: Any, out: Any) -> None:
 
 
 @inlined
-def _multiply(x: Any, depth: Any, weights: Any, packed: Any, tile: Any, rows: Any) -> Any:
-    """Run the largest row block that fits into `rows`; returns its number of rows."""
+def multiply_rows(
+    x: Any, stride: Any, depth: Any, weights: Any, packed: Any, tile: Any, rows: Any
+) -> Any:
+    """Add to a tile the products of the largest row block that fits into `rows` with one panel.
+
+    Args:
+        x: address of the first row; rows lie `stride` floats apart.
+        depth: length of the chains.
+        weights: address of the panel; `packed` is an array of its element type.
+        tile: (MAX_ROWS, PANEL) float32 or an array of rows that long, which the chains start from.
+        rows: how many rows there are.
+
+    Returns:
+        How many were taken.
+    """
     out = address(tile, 0)
     if rows >= MAX_ROWS:
-        _rows_max(x, depth, weights, packed, out)
+        _rows_max(x, stride, depth, weights, packed, out)
         return MAX_ROWS
     if rows >= 4:
-        _rows_4(x, depth, weights, packed, out)
+        _rows_4(x, stride, depth, weights, packed, out)
         return 4
     if rows >= 2:
-        _rows_2(x, depth, weights, packed, out)
+        _rows_2(x, stride, depth, weights, packed, out)
         return 2
-    _rows_1(x, depth, weights, packed, out)
+    _rows_1(x, stride, depth, weights, packed, out)
     return 1
 
 
 def _row_block(num_rows: int) -> Any:
     """An intrinsic that runs the chains of `num_rows` rows over one panel.
 
-    Arguments: address of x, its row stride (also the length of the chains), address of the panel,
-    the packed array (only its element type matters), address of the (num_rows, PANEL) tile.
+    Arguments: address of x, its row stride, the length of the chains, address of the panel, the
+    packed array (only its element type matters), address of the (num_rows, PANEL) tile.
     """
 
     @intrinsic
-    def multiply(_context: Any, x: Any, depth: Any, panel: Any, packed: Any, tile: Any) -> Any:
+    def multiply(
+        _context: Any, x: Any, stride: Any, depth: Any, panel: Any, packed: Any, tile: Any
+    ) -> Any:
         wide = isinstance(packed.dtype, types.Float)
 
         def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            x_at, length, panel_at, _, tile_at = arguments
-            _emit_chains(builder, num_rows, (x_at, length, panel_at, tile_at), wide=wide)
+            x_at, step, length, panel_at, _, tile_at = arguments
+            where = (x_at, step, length, panel_at, tile_at)
+            _emit_chains(builder, num_rows, where, wide=wide)
             return ir.Constant(ir.IntType(64), 0)
 
-        return types.int64(x, depth, panel, packed, tile), codegen
+        return types.int64(x, stride, depth, panel, packed, tile), codegen
 
     return multiply
 
 
 def _emit_chains(builder: Any, num_rows: int, where: tuple[Any, ...], *, wide: bool) -> None:
     """Emit: for k in range(depth): tile[m, n] = fma(x[m, k], panel[k, n], tile[m, n])."""
-    x, depth, panel, tile = where
+    x, stride, depth, panel, tile = where
     fma = vec.fma_function(builder)
     x, tile = vec.float_pointer(builder, x), vec.float_pointer(builder, tile)
     weights = vec.float_pointer(builder, panel)
@@ -134,7 +151,7 @@ def _emit_chains(builder: Any, num_rows: int, where: tuple[Any, ...], *, wide: b
         else:
             columns = [vec.load_bfloat16(builder, panel, start) for start in starts]
         for row in range(num_rows):
-            offset = builder.add(builder.mul(depth, depth.type(row)), loop.index)
+            offset = builder.add(builder.mul(stride, stride.type(row)), loop.index)
             factor = vec.splat(builder, builder.load(builder.gep(x, [offset])))
             for part, column in enumerate(columns):
                 chain = chains[row, part]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmos_kernels.attention import BLOCK
+from llmos_kernels.quantize import GROUP
 
 Array = NDArray[Any]
 
@@ -134,3 +135,19 @@ def penalize(
     for token in set(drawn):
         result[token] -= presence + frequency * drawn.count(token)
     return result
+
+
+def quantize(x: Array) -> tuple[Array, Array]:
+    """Int8 numbers (rows, features) and float32 scales (rows, groups) of whole groups of GROUP."""
+    groups = x.astype(np.float32).reshape(len(x), -1, GROUP)
+    peak = np.abs(groups).max(-1, keepdims=True)
+    inverse = np.divide(np.float32(127), peak, out=np.zeros_like(peak), where=peak > 0)
+    numbers = np.rint(groups * inverse).astype(np.int8).reshape(x.shape)
+    return numbers, (peak / np.float32(127))[..., 0]
+
+
+def quantized_linear(x: tuple[Array, Array], weight: Array) -> Array:
+    """Give quantized rows @ weight.T in float64; `weight` (out, in) are the weights' values."""
+    numbers, scales = x
+    wide = numbers.astype(np.float64) * np.repeat(scales.astype(np.float64), GROUP, axis=1)
+    return wide @ weight.astype(np.float64).T

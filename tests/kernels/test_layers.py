@@ -2,15 +2,23 @@
 
 import numpy as np
 import pytest
+import torch
 
 from llmos_kernels import reference
 from llmos_kernels.activation import gelu, silu_multiply
-from llmos_kernels.attention import BLOCK, attend, rotate_and_store
+from llmos_kernels.attention import BLOCK, attend, rotate_and_store, rows_per_tile
 from llmos_kernels.norm import layer_norm, rms_norm
 
 
 def normal(*shape, seed=0, scale=1.0):
     return np.random.default_rng(seed).standard_normal(shape, np.float32) * np.float32(scale)
+
+
+def tile(rows, tile_rows):
+    """Tiles of consecutive rows of sequence 0."""
+    starts = range(0, rows, tile_rows)
+    tiles = [(start, min(tile_rows, rows - start), 0) for start in starts]
+    return np.array(tiles, np.int32)
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 64, 576, 1000])
@@ -40,27 +48,42 @@ def test_activations():
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(9, 3, 64), (4, 4, 16), (2, 1, 10)])
 @pytest.mark.parametrize("window", [0, 5, 40])
 def test_attention(heads, kv_heads, head_dim, window):
-    """Grouped heads, odd sizes, sliding windows; prompts cut anywhere give the same bits."""
+    """Grouped heads, odd sizes, sliding windows; prompts cut and tiled anyhow give the same bits."""
     positions, num_blocks = 70, 9
     table = np.random.default_rng(1).permutation(num_blocks)[: -(-positions // BLOCK)]
     qkv = normal(positions, heads + 2 * kv_heads, head_dim)
     query, key, value = np.split(qkv, [heads, heads + kv_heads], axis=1)
     keys, values = reference.paged(key, value, table, num_blocks)
-    scale = head_dim**-0.5
 
-    def run(rows):
+    def run(rows, tile_rows):
         out = np.empty((len(rows), heads, head_dim), np.float32)
-        attend(
-            qkv[rows].copy(), keys, values, table[None].astype(np.int32),
-            np.zeros(len(rows), np.int32), rows.astype(np.int32), np.float32(scale), window, out,
-        )  # fmt: skip
+        tiles = tile(len(rows), tile_rows)
+        blocks, at = table[None].astype(np.int32), rows.astype(np.int32)
+        attend(qkv[rows].copy(), keys, values, blocks, tiles, at, window, out)
         return out
 
-    whole = run(np.arange(positions))
-    expected = reference.attend(query, key, value, scale, window)
+    whole = run(np.arange(positions), rows_per_tile(heads, kv_heads))
+    expected = reference.attend(query, key, value, head_dim**-0.5, window)
     np.testing.assert_allclose(whole, expected, atol=2e-6)
-    for rows in ([69], [0, 3], list(range(13, 40)), [69, 5, 17]):
-        np.testing.assert_array_equal(run(np.array(rows)), whole[rows])
+    for rows, tile_rows in (([69], 1), ([0, 3], 1), (list(range(13, 40)), 3), ([69, 5, 17], 1)):
+        np.testing.assert_array_equal(run(np.array(rows), tile_rows), whole[rows])
+
+
+def test_attention_over_bfloat16():
+    """A cache of half the size holds the numbers rounded to nearest, ties to even."""
+    qkv = normal(20, 4, 16)
+    slots, positions = np.arange(20, dtype=np.int64), np.arange(20, dtype=np.int32)
+    keys, values = np.zeros((2, 1, 16, BLOCK), np.uint16), np.zeros((2, 1, BLOCK, 16), np.uint16)
+    flat = np.zeros((20, 0), np.float32)
+    rotate_and_store(qkv, flat, flat, positions, slots, keys, values)
+    rounded = torch.from_numpy(qkv[:, 2:]).bfloat16().float().numpy()
+    out = np.empty((20, 2, 16), np.float32)
+
+    table = np.array([[0, 1]], np.int32)
+    attend(qkv, keys, values, table, tile(20, 3), positions, 0, out)
+
+    expected = reference.attend(qkv[:, :2], rounded[:, :1], rounded[:, 1:], 0.25)
+    np.testing.assert_allclose(out, expected, atol=2e-6)
 
 
 def test_unused_positions_do_not_leak():
@@ -73,8 +96,7 @@ def test_unused_positions_do_not_leak():
     for junk in (0.0, 7.0, np.nan):
         keys[0, :, :, 2:], values[0, :, 2:] = junk, junk
         out = np.empty((1, 2, 16), np.float32)
-        at, zero = np.array([17], np.int32), np.zeros(1, np.int32)
-        attend(qkv, keys, values, table, zero, at, np.float32(0.25), 0, out)
+        attend(qkv, keys, values, table, tile(1, 1), np.array([17], np.int32), 0, out)
         results.append(out)
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])

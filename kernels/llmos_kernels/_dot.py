@@ -1,0 +1,66 @@
+"""Sums of four products of bytes, the inner step of every quantized matrix product.
+
+Which instruction does it is a table: AVX512-VNNI where the processor has it, plain vector code,
+from which LLVM makes what AVX2 or NEON offer, elsewhere. All are exact, so bits agree.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils
+
+from llmos_kernels._jit import LANES
+
+BYTES = ir.VectorType(ir.IntType(8), 4 * LANES)
+WORDS = ir.VectorType(ir.IntType(32), LANES)
+_HALVES = ir.VectorType(ir.IntType(16), 2 * LANES)
+
+Dot = Callable[[Any, Any, Any, Any], Any]
+
+
+def _vnni(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
+    """Intel SDM, VPDPBUSD: does not saturate."""
+    kind = ir.FunctionType(WORDS, [WORDS, BYTES, BYTES])
+    name = "llvm.x86.avx512.vpdpbusd.512"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [total, unsigned, signed])
+
+
+def _plain(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
+    """The even and the odd bytes as 16-bit numbers, multiplied and added in pairs."""
+    w, a = builder.bitcast(unsigned, _HALVES), builder.bitcast(signed, _HALVES)
+    eight = ir.Constant(_HALVES, [8] * 2 * LANES)
+    low = ir.Constant(_HALVES, [255] * 2 * LANES)
+    even = builder.and_(w, low), builder.ashr(builder.shl(a, eight), eight)
+    odd = builder.lshr(w, eight), builder.ashr(a, eight)
+    for pair in (even, odd):
+        total = builder.add(total, _multiply_add(builder, *pair))
+    return total
+
+
+def _multiply_add(builder: Any, x: Any, y: Any) -> Any:
+    """x[2i] * y[2i] + x[2i+1] * y[2i+1], in 32 bits; LLVM knows the shape as pmaddwd."""
+    wide = ir.VectorType(ir.IntType(32), 2 * LANES)
+    product = builder.mul(builder.sext(x, wide), builder.sext(y, wide))
+    index = ir.VectorType(ir.IntType(32), LANES)
+    even = ir.Constant(index, list(range(0, 2 * LANES, 2)))
+    odd = ir.Constant(index, list(range(1, 2 * LANES, 2)))
+    undefined = ir.Constant(wide, ir.Undefined)
+    return builder.add(
+        builder.shuffle_vector(product, undefined, even),
+        builder.shuffle_vector(product, undefined, odd),
+    )
+
+
+DOTS: dict[str, Dot] = {"avx512-vnni": _vnni, "plain": _plain}
+"""dot(builder, total, unsigned, signed): lane i of total + the sum over its four byte pairs."""
+
+
+def choose_dot() -> str:
+    """The name of the fastest entry of DOTS here; LLMOS_DOT overrides it."""
+    features = llvm.get_host_cpu_features()
+    best = "avx512-vnni" if features.get("avx512vnni", False) else "plain"
+    return os.environ.get("LLMOS_DOT") or best

@@ -1,0 +1,108 @@
+"""Threads that walk through one step together: shares of a phase's work, and barriers between.
+
+One parallel region per step, instead of one per operation: entering a region costs microseconds
+and there would be two hundred. A thread that comes late finds less left to claim.
+
+The state is one int64 array, zeroed before the region: see `team_state`. Which thread runs what
+differs from run to run; kernels must give the same bits whoever runs a share.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from llmos_kernels._jit import inlined
+
+_ARRIVED, _WAITED, _LINE = 0, 8, 8  # slots of 8 bytes; a cache line holds _LINE
+_FIRST_PHASE = 16
+_SPINS = 4000  # about 50 us; then the processor is offered to whoever needs it
+
+
+def team_state(phases: int) -> NDArray[np.int64]:
+    """State for a step of `phases` calls of `claim`'s counter; zero it before each step."""
+    return np.zeros(_FIRST_PHASE + phases, np.int64)
+
+
+def waited(state: NDArray[np.int64]) -> int:
+    """How often a thread gave up its processor at a barrier of the last step."""
+    return int(state[_WAITED])
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    struct = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(struct.data, [arguments[1]])
+
+
+@intrinsic
+def _atomic_add(_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Add to an element; returns what was there before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature, arguments)
+        return builder.atomic_rmw("add", pointer, arguments[2], "seq_cst")
+
+    return types.int64(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _atomic_load(_context: Any, array: Any, index: Any) -> Any:
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature, arguments)
+        return builder.load_atomic(pointer, "seq_cst", 8)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def _yield_processor(_context: Any) -> Any:
+
+    def codegen(_target: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        function = cgutils.get_or_insert_function(builder.module, kind, "sched_yield")
+        return builder.call(function, [])
+
+    return types.int32(), codegen
+
+
+_add: Any = _atomic_add
+_load: Any = _atomic_load
+_yield: Any = _yield_processor
+
+
+@inlined
+def barrier(state: Any, threads: Any, passed: Any) -> Any:
+    """Wait until all threads are here; returns how many barriers have been passed."""
+    if threads > 1:
+        target = np.int64(threads) * (passed + 1)
+        _add(state, np.int64(_ARRIVED), np.int64(1))
+        spins = 0
+        while _load(state, np.int64(_ARRIVED)) < target:
+            spins += 1
+            if spins > _SPINS:
+                _add(state, np.int64(_WAITED), np.int64(1))
+                _yield()
+    return passed + 1
+
+
+@inlined
+def claim(state: Any, phase: Any, threads: Any, total: Any) -> Any:
+    """Take the next share [start, end) of a phase's `total` pieces; empty when none is left.
+
+    The first share of each thread is large and of equal size, the rest single pieces: few claims,
+    and yet nobody waits long at the end.
+    """
+    large = total * 3 // (4 * threads) if threads > 1 else total
+    index = _add(state, np.int64(_FIRST_PHASE) + phase, np.int64(1))
+    if large == 0:
+        start, size = index, 1
+    elif index < threads:
+        start, size = index * large, large
+    else:
+        start, size = threads * large + index - threads, 1
+    return min(start, total), min(start + size, total)
