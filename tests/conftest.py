@@ -12,8 +12,12 @@ import pytest
 # Test folders are no packages: this is how tests find factory.py.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from llmosd.supervisor.launcher import kernel_cache
+
 # Compiled kernels live beside the build, not beside the sources.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / "build/cache/kernels"))
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", str(kernel_cache(Path(__file__).parents[1] / "build/cache"))
+)
 
 
 MODELS = Path(__file__).parents[1] / "build" / "models"

@@ -12,7 +12,7 @@ SERVER = ROOT / "server" / "llmosd"
 
 BASE = {"errors", "config", "log", "device", "progress", "sd_notify"}
 # Plain data that crosses a process border; see DECISIONS.md.
-DATA = {"architectures.config", "jobs.messages"}
+DATA = {"architectures.config", "architectures.dtypes", "jobs.messages"}
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {
     "daemon": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),
@@ -32,7 +32,8 @@ RULES = {
         {"architectures", "quantizers", "objectives", "metrics", "store", "text", "ipc", *BASE},
         {"torch", "numpy", "safetensors", "tokenizers"},
     ),
-    "architectures": (BASE, {"torch"}),
+    "architectures": (BASE, {"torch", "numpy"}),
+    "quantizers": (BASE, {"torch"}),
     "store": ({"ipc", *BASE}, set()),
     "ipc": (BASE, set()),
     **{name: (BASE, set()) for name in BASE},

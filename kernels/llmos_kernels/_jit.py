@@ -72,7 +72,7 @@ def _widen(_context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _narrow(_context: Any, value: Any, array: Any) -> Any:
+def _narrow(_context: Any, _value: Any, array: Any) -> Any:
 
     def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         if array.dtype == types.float32:

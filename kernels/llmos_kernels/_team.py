@@ -7,7 +7,7 @@ The state is one int64 array, zeroed before the region: see `team_state`. Which 
 differs from run to run; kernels must give the same bits whoever runs a share.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -18,14 +18,23 @@ from numpy.typing import NDArray
 
 from llmos_kernels._jit import inlined
 
-_ARRIVED, _WAITED, _LINE = 0, 8, 8  # slots of 8 bytes; a cache line holds _LINE
-_FIRST_PHASE = 16
+_LINE = 8  # int64 slots of a cache line
+_ARRIVED, _WAITED, _THREADS = 0, _LINE, 2 * _LINE
+_PASSED, _PHASE = 0, 1  # of a thread's own line
 _SPINS = 4000  # about 50 us; then the processor is offered to whoever needs it
 
 
-def team_state(phases: int) -> NDArray[np.int64]:
-    """State for a step of `phases` calls of `claim`'s counter; zero it before each step."""
-    return np.zeros(_FIRST_PHASE + phases, np.int64)
+class Team(NamedTuple):
+    """What a thread knows: the shared state, its own number, and how many there are."""
+
+    state: NDArray[np.int64]
+    thread: int
+    threads: int
+
+
+def team_state(threads: int, phases: int) -> NDArray[np.int64]:
+    """State for a step of up to `phases` phases; zero it before each step."""
+    return np.zeros(_THREADS + threads * _LINE + phases, np.int64)
 
 
 def waited(state: NDArray[np.int64]) -> int:
@@ -39,7 +48,7 @@ def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 @intrinsic
-def _atomic_add(_context: Any, array: Any, index: Any, value: Any) -> Any:
+def _atomic_add(_context: Any, array: Any, _index: Any, _value: Any) -> Any:
     """Add to an element; returns what was there before."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -50,7 +59,7 @@ def _atomic_add(_context: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _atomic_load(_context: Any, array: Any, index: Any) -> Any:
+def _atomic_load(_context: Any, array: Any, _index: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature, arguments)
@@ -76,10 +85,12 @@ _yield: Any = _yield_processor
 
 
 @inlined
-def barrier(state: Any, threads: Any, passed: Any) -> Any:
-    """Wait until all threads are here; returns how many barriers have been passed."""
-    if threads > 1:
-        target = np.int64(threads) * (passed + 1)
+def barrier(team: Any) -> None:
+    """Wait until all threads are here."""
+    state, own = team.state, _THREADS + team.thread * _LINE
+    if team.threads > 1:
+        state[own + _PASSED] += 1
+        target = team.threads * state[own + _PASSED]
         _add(state, np.int64(_ARRIVED), np.int64(1))
         spins = 0
         while _load(state, np.int64(_ARRIVED)) < target:
@@ -87,22 +98,29 @@ def barrier(state: Any, threads: Any, passed: Any) -> Any:
             if spins > _SPINS:
                 _add(state, np.int64(_WAITED), np.int64(1))
                 _yield()
-    return passed + 1
 
 
 @inlined
-def claim(state: Any, phase: Any, threads: Any, total: Any) -> Any:
+def begin_phase(team: Any) -> Any:
+    """The next phase's number for `claim`; all threads begin the same phases in the same order."""
+    own = _THREADS + team.thread * _LINE + _PHASE
+    team.state[own] += 1
+    return _THREADS + team.threads * _LINE + team.state[own] - 1
+
+
+@inlined
+def claim(team: Any, phase: Any, total: Any) -> Any:
     """Take the next share [start, end) of a phase's `total` pieces; empty when none is left.
 
     The first share of each thread is large and of equal size, the rest single pieces: few claims,
     and yet nobody waits long at the end.
     """
-    large = total * 3 // (4 * threads) if threads > 1 else total
-    index = _add(state, np.int64(_FIRST_PHASE) + phase, np.int64(1))
-    if large == 0:
-        start, size = index, 1
-    elif index < threads:
+    threads = np.int64(team.threads)
+    large = np.int64(total) * 3 // (4 * threads) if threads > 1 else np.int64(total)
+    index = _add(team.state, np.int64(phase), np.int64(1))
+    start, size = index, np.int64(1)
+    if large > 0 and index < threads:
         start, size = index * large, large
-    else:
-        start, size = threads * large + index - threads, 1
-    return min(start, total), min(start + size, total)
+    elif large > 0:
+        start = threads * large + index - threads
+    return min(start, np.int64(total)), min(start + size, np.int64(total))

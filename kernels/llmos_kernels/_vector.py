@@ -3,6 +3,7 @@
 LLVM splits the vectors where the processor's are narrower; results are the same.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -58,6 +59,38 @@ def load_bfloat16(builder: Any, address: Any, offset: Any) -> Any:
     bits.align = 2
     shift = ir.Constant(whole, [16] * LANES)
     return builder.bitcast(builder.shl(builder.zext(bits, whole), shift), VECTOR)
+
+
+def reduce_words(builder: Any, vector: Any, operation: str) -> Any:
+    """One 32-bit integer from LANES, by LLVM's reduction "add" or "smax"."""
+    kind = ir.FunctionType(INDEX, [vector.type])
+    name = f"llvm.vector.reduce.{operation}.v{LANES}i32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
+
+
+def add_lanes(builder: Any, vector: Any) -> Any:
+    """The sum of the lanes, halves upon halves."""
+    return _fold(builder, vector, builder.fadd)
+
+
+def max_lanes(builder: Any, vector: Any) -> Any:
+    """The largest lane. LLVM's own reduction minds NaN, one lane after the other."""
+    return _fold(builder, vector, lambda a, b: maximum(builder, a, b))
+
+
+def maximum(builder: Any, a: Any, b: Any) -> Any:
+    """Lane by lane."""
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+def _fold(builder: Any, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    width = LANES // 2
+    index = ir.VectorType(INDEX, LANES)
+    while width:
+        turned = ir.Constant(index, [(lane + width) % LANES for lane in range(LANES)])
+        vector = combine(vector, builder.shuffle_vector(vector, vector, turned))
+        width //= 2
+    return builder.extract_element(vector, INDEX(0))
 
 
 def _at(builder: Any, pointer: Any, offset: Any) -> Any:

@@ -13,12 +13,22 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from llmos_kernels._jit import LANES, address, exp32, inlined, kernel, narrow, parallel_kernel, widen
-from llmos_kernels.linear import MAX_ROWS, PANEL, multiply_rows
+from llmos_kernels._chains import MAX_ROWS, add_products, add_products_1
+from llmos_kernels._jit import (
+    LANES,
+    address,
+    exp32,
+    fma,
+    inlined,
+    kernel,
+    narrow,
+    parallel_kernel,
+    widen,
+)
+from llmos_kernels._lanes import peak_of, sum_of
 
 BLOCK = 16
 assert BLOCK == LANES
-_CHUNK = 2 * BLOCK  # positions that are scored at once
 _HIDDEN = np.float32(-np.inf)
 
 
@@ -108,93 +118,77 @@ def attend_tile(
         at, head = row + index // group, source * group + index % group
         for feature in range(head_dim):
             queries[index, feature] = qkv[at, head, feature] * scale
-    scores = np.empty((len(queries), -(-table.shape[0] * BLOCK // _CHUNK) * _CHUNK), np.float32)
+    scores = np.zeros((len(queries), table.shape[0] * BLOCK), np.float32)
     _score(queries, keys, table, source, scores)
     totals = np.empty(len(queries), np.float32)
     for index in range(len(queries)):
         position = np.int64(positions[row + index // group])
         earliest = max(0, position - window + 1) if window > 0 else 0
         totals[index] = _soften(scores[index], earliest - origin, position - origin)
-    mixed = _mix(scores, values, table, source, last - origin)
+    mixed = np.zeros((len(queries), head_dim), np.float32)
+    _mix(scores, values, table, source, last - origin, mixed)
     for index in range(len(queries)):
         at, head = row + index // group, source * group + index % group
+        inverse = np.float32(1.0) / totals[index]
         for feature in range(head_dim):
-            value = mixed[feature // PANEL, index, feature % PANEL]
-            out[at, head, feature] = value / totals[index]
+            out[at, head, feature] = mixed[index, feature] * inverse
 
 
 @inlined
 def _score(queries: Any, keys: Any, table: Any, source: Any, scores: Any) -> None:
-    """Products of every query with every key of the table's blocks."""
+    """Add the products of every query with every key of the table's blocks."""
     count, head_dim = queries.shape
-    panel = np.zeros((head_dim, PANEL), np.float32)
-    tile = np.empty((MAX_ROWS, PANEL), np.float32)
-    for start in range(0, scores.shape[1], PANEL):
-        for half in range(min(PANEL // BLOCK, table.shape[0] - start // BLOCK)):
-            block = table[start // BLOCK + half]
-            for feature in range(head_dim):
-                for lane in range(BLOCK):
-                    value = widen(keys[block, source, feature, lane])
-                    panel[feature, half * BLOCK + lane] = value
-        done = 0
-        while done < count:
-            tile[:] = np.float32(0.0)
-            at = address(queries, done * head_dim)
-            taken = multiply_rows(
-                at, head_dim, head_dim, address(panel, 0), panel, tile, count - done
-            )
-            for index in range(taken):
-                for lane in range(PANEL):
-                    scores[done + index, start + lane] = tile[index, lane]
-            done += taken
+    x, width = address(queries, 0), np.int64(scores.shape[1])
+    size = keys.shape[1] * head_dim * BLOCK
+    for index in range(0, table.shape[0] - 1, 2):
+        lines = (
+            address(keys, table[index] * size + source * head_dim * BLOCK),
+            address(keys, table[index + 1] * size + source * head_dim * BLOCK),
+        )
+        tile = address(scores, index * BLOCK)
+        add_products(x, head_dim, head_dim, lines, BLOCK, keys, tile, width, count)
+    if table.shape[0] % 2 == 1:
+        index = table.shape[0] - 1
+        only = (address(keys, table[index] * size + source * head_dim * BLOCK),)
+        tile = address(scores, index * BLOCK)
+        add_products_1(x, head_dim, head_dim, only, BLOCK, keys, tile, width, count)
 
 
 @inlined
 def _soften(scores: Any, first: Any, last: Any) -> Any:
     """e**(score - peak) of the visible positions [first, last], 0 for others; returns the sum."""
-    lanes = np.full(LANES, _HIDDEN)
-    for start in range(0, scores.shape[0], LANES):
-        for lane in range(LANES):
-            visible = first <= start + lane and start + lane <= last
-            value = scores[start + lane] if visible else _HIDDEN
-            scores[start + lane] = value
-            lanes[lane] = value if value > lanes[lane] else lanes[lane]
-    peak = _HIDDEN
-    for lane in range(LANES):
-        peak = max(peak, lanes[lane])
-    lanes[:] = np.float32(0.0)
-    for start in range(0, scores.shape[0], LANES):
-        for lane in range(LANES):
-            scores[start + lane] = exp32(scores[start + lane] - peak)
-            lanes[lane] += scores[start + lane]
-    total = np.float32(0.0)
-    for lane in range(LANES):
-        total += lanes[lane]
-    return total
+    scores[:first] = _HIDDEN
+    scores[last + 1 :] = _HIDDEN
+    start, count = address(scores, 0), np.int64(scores.shape[0])
+    peak = peak_of(start, count)
+    for at in range(scores.shape[0]):
+        scores[at] = exp32(scores[at] - peak)
+    return sum_of(start, count)
 
 
 @inlined
-def _mix(scores: Any, values: Any, table: Any, source: Any, last: Any) -> Any:
-    """Sum of the values weighted by the scores: (panels, queries, PANEL)."""
-    count, head_dim = scores.shape[0], values.shape[3]
-    parts = -(-head_dim // PANEL)
-    mixed = np.zeros((parts, count, PANEL), np.float32)
-    panel = np.zeros((parts, _CHUNK, PANEL), np.float32)
-    for start in range(0, scores.shape[1], _CHUNK):
+def _mix(scores: Any, values: Any, table: Any, source: Any, last: Any, mixed: Any) -> None:
+    """Add the values of positions up to `last`, weighted by the scores, to (queries, head_dim)."""
+    count, head_dim = mixed.shape
+    width, size = np.int64(scores.shape[1]), values.itemsize
+    for index in range(table.shape[0]):
         # What lies behind the last position is another sequence's, and 0 * inf is no 0.
-        depth = min(_CHUNK, last + 1 - start)
-        for line in range(depth):
-            block, offset = table[(start + line) // BLOCK], line % BLOCK
-            for feature in range(head_dim):
-                value = widen(values[block, source, offset, feature])
-                panel[feature // PANEL, line, feature % PANEL] = value
-        for part in range(parts):
-            done = 0
-            while done < count:
-                at = address(scores, done * scores.shape[1] + start)
-                weights = address(panel, part * _CHUNK * PANEL)
-                tile = mixed[part, done:]
-                done += multiply_rows(
-                    at, scores.shape[1], depth, weights, panel, tile, count - done
-                )
-    return mixed
+        depth = min(BLOCK, last + 1 - index * BLOCK)
+        x = address(scores, index * BLOCK)
+        lines = address(values, (table[index] * values.shape[1] + source) * BLOCK * head_dim)
+        column = 0
+        while column + 2 * LANES <= head_dim:
+            at = lines + column * size
+            pair, tile = (at, at + LANES * size), address(mixed, column)
+            add_products(x, width, depth, pair, head_dim, values, tile, head_dim, count)
+            column += 2 * LANES
+        while column + LANES <= head_dim:
+            only, tile = (lines + column * size,), address(mixed, column)
+            add_products_1(x, width, depth, only, head_dim, values, tile, head_dim, count)
+            column += LANES
+        for query in range(count):
+            for line in range(depth):
+                share = scores[query, index * BLOCK + line]
+                for feature in range(column, head_dim):
+                    value = widen(values[table[index], source, line, feature])
+                    mixed[query, feature] = fma(share, value, mixed[query, feature])

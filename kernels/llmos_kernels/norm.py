@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from llmos_kernels._jit import LANES, fma, inlined, parallel_kernel
+from llmos_kernels._jit import LANES, fma, inlined, kernel, parallel_kernel
 
 
 @parallel_kernel
@@ -22,18 +22,8 @@ def rms_norm(x: Any, weight: Any, eps: Any, out: Any) -> None:
         eps: float32, added to the mean square.
         out: like x; may be x.
     """
-    size = x.shape[1]
     for row in prange(x.shape[0]):
-        partial = np.zeros(LANES, np.float32)
-        for at in range(0, size - size % LANES, LANES):
-            for lane in range(LANES):
-                value = x[row, at + lane]
-                partial[lane] = fma(value, value, partial[lane])
-        for at in range(size - size % LANES, size):
-            partial[0] = fma(x[row, at], x[row, at], partial[0])
-        scale = np.float32(1.0) / np.sqrt(_total(partial) / np.float32(size) + eps)
-        for at in range(size):
-            out[row, at] = x[row, at] * scale * weight[at]
+        normalize(x[row], weight, eps, out[row])
 
 
 @parallel_kernel
@@ -52,6 +42,22 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: Any, out: Any) -> None:
         scale = np.float32(1.0) / np.sqrt(_total(partial) / np.float32(size) + eps)
         for at in range(size):
             out[row, at] = fma((x[row, at] - mean) * scale, weight[at], bias[at])
+
+
+@kernel
+def normalize(x: Any, weight: Any, eps: Any, out: Any) -> None:
+    """RMSNorm of one row; `out` may be x."""
+    size = x.shape[0]
+    partial = np.zeros(LANES, np.float32)
+    for at in range(0, size - size % LANES, LANES):
+        for lane in range(LANES):
+            value = x[at + lane]
+            partial[lane] = fma(value, value, partial[lane])
+    for at in range(size - size % LANES, size):
+        partial[0] = fma(x[at], x[at], partial[0])
+    scale = np.float32(1.0) / np.sqrt(_total(partial) / np.float32(size) + eps)
+    for at in range(size):
+        out[at] = x[at] * scale * weight[at]
 
 
 @inlined

@@ -62,9 +62,7 @@ def quantize_row(values: Any, row: Any, out: Any) -> None:
 
 
 @intrinsic
-def _group_of(
-    _context: Any, values: Any, numbers: Any, scale: Any, offset: Any, sums: Any
-) -> Any:
+def _group_of(_context: Any, values: Any, numbers: Any, scale: Any, offset: Any, sums: Any) -> Any:
     """Quantize GROUP floats; all arguments are addresses."""
 
     def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -97,7 +95,7 @@ def _emit_group(
         builder.store(
             builder.trunc(words, small), builder.bitcast(at, small.as_pointer())
         ).align = 1
-    halves = [_sum(builder, builder.add(*rounded[at : at + 2])) for at in (0, 2)]
+    halves = [vec.reduce_words(builder, builder.add(*rounded[at : at + 2]), "add") for at in (0, 2)]
     whole = builder.mul(builder.add(*halves), ir.IntType(32)(-128))
     builder.store(whole, builder.inttoptr(offset, ir.IntType(32).as_pointer()))
     place = vec.float_pointer(builder, sums)
@@ -107,32 +105,17 @@ def _emit_group(
 
 
 def _peak(builder: Any, parts: list[Any]) -> Any:
-    """The largest magnitude: exact in any order."""
-    unary = ir.FunctionType(vec.VECTOR, [vec.VECTOR])
-    absolute = cgutils.get_or_insert_function(builder.module, unary, f"llvm.fabs.v{LANES}f32")
-    largest = builder.call(absolute, [parts[0]])
-    for part in parts[1:]:
-        other = builder.call(absolute, [part])
-        largest = builder.select(builder.fcmp_ordered(">", other, largest), other, largest)
-    kind = ir.FunctionType(vec.FLOAT, [vec.VECTOR])
-    reduce = cgutils.get_or_insert_function(
-        builder.module, kind, f"llvm.vector.reduce.fmax.v{LANES}f32"
-    )
-    return builder.call(reduce, [largest])
+    """The largest magnitude. Without their sign, floats are in the order of their bits."""
+    mask = ir.Constant(WORDS, [0x7FFFFFFF] * LANES)
+    bits = [builder.and_(builder.bitcast(part, WORDS), mask) for part in parts]
+    largest = bits[0]
+    for other in bits[1:]:
+        largest = builder.select(builder.icmp_signed(">", other, largest), other, largest)
+    return builder.bitcast(vec.reduce_words(builder, largest, "smax"), vec.FLOAT)
 
 
 def _round(builder: Any, vector: Any) -> Any:
     """To the nearest integer, ties to even."""
     unary = ir.FunctionType(vec.VECTOR, [vec.VECTOR])
-    function = cgutils.get_or_insert_function(
-        builder.module, unary, f"llvm.nearbyint.v{LANES}f32"
-    )
+    function = cgutils.get_or_insert_function(builder.module, unary, f"llvm.nearbyint.v{LANES}f32")
     return builder.fptosi(builder.call(function, [vector]), WORDS)
-
-
-def _sum(builder: Any, words: Any) -> Any:
-    kind = ir.FunctionType(ir.IntType(32), [WORDS])
-    reduce = cgutils.get_or_insert_function(
-        builder.module, kind, f"llvm.vector.reduce.add.v{LANES}i32"
-    )
-    return builder.call(reduce, [words])

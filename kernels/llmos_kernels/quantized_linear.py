@@ -180,15 +180,11 @@ class _Block:
         features = self.mul(self.groups, GROUP)
         at = builder.add(builder.mul(features, features.type(row)), self.mul(group, GROUP))
         at = builder.add(at, at.type(step * _DEEP))
-        pointer = builder.bitcast(
-            builder.gep(self.numbers, [at]), ir.IntType(32).as_pointer()
-        )
+        pointer = builder.bitcast(builder.gep(self.numbers, [at]), ir.IntType(32).as_pointer())
         return builder.bitcast(self.splat_word(builder.load(pointer)), BYTES)
 
     def splat_word(self, word: Any) -> Any:
-        single = self.builder.insert_element(
-            ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0)
-        )
+        single = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0))
         return self.builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
 
     def per_row(self, array: Any, row: int, index: Any, per_group: int = 1) -> Any:

@@ -33,6 +33,8 @@ class ComputeDtype(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMPUTE_DTYPE_UNSPECIFIED: _ClassVar[ComputeDtype]
     COMPUTE_DTYPE_FLOAT32: _ClassVar[ComputeDtype]
     COMPUTE_DTYPE_BFLOAT16: _ClassVar[ComputeDtype]
+    COMPUTE_DTYPE_INT8: _ClassVar[ComputeDtype]
+    COMPUTE_DTYPE_INT4: _ClassVar[ComputeDtype]
 MODEL_FORMAT_UNSPECIFIED: ModelFormat
 MODEL_FORMAT_GGUF: ModelFormat
 MODEL_FORMAT_HUGGING_FACE: ModelFormat
@@ -43,6 +45,8 @@ STORE_DTYPE_BFLOAT16: StoreDtype
 COMPUTE_DTYPE_UNSPECIFIED: ComputeDtype
 COMPUTE_DTYPE_FLOAT32: ComputeDtype
 COMPUTE_DTYPE_BFLOAT16: ComputeDtype
+COMPUTE_DTYPE_INT8: ComputeDtype
+COMPUTE_DTYPE_INT4: ComputeDtype
 
 class GetModelRequest(_message.Message):
     __slots__ = ("name",)

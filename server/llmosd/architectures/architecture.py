@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -16,7 +16,8 @@ class ForwardBatch:
     Attributes:
         ids: (rows,) int64 token ids.
         positions: (rows,) int32, place in the sequence.
-        sequences: (rows,) int32, which row of `tables`.
+        tiles: (tiles, 3) int32: first row, number of rows, sequence (a row of `tables`). Spans cut
+            into as many rows as attention takes at once.
         slots: (rows,) int64, where the row's key and value go: block * BLOCK + offset.
         tables: (sequences, max_blocks) int32 block numbers, in order of position.
         spans: first row and number of rows of each sequence, rows in order of position.
@@ -25,19 +26,25 @@ class ForwardBatch:
 
     ids: Tensor
     positions: Tensor
-    sequences: Tensor
+    tiles: Tensor
     slots: Tensor
     tables: Tensor
     spans: list[tuple[int, int]]
     adapters: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCache:
+class LayerCache(NamedTuple):
     """One layer's paged keys and values, laid out as llmos_kernels.attention says."""
 
     keys: Tensor  # (num_blocks, kv_heads, head_dim, BLOCK)
     values: Tensor  # (num_blocks, kv_heads, BLOCK, head_dim)
+
+
+class Cache(Protocol):
+    """The key-value cache of a model: `whole` has the layers as its arrays' first axis."""
+
+    whole: LayerCache
+    layers: list[LayerCache]
 
 
 class Ops(Protocol):
@@ -87,10 +94,7 @@ class Ops(Protocol):
 class Architecture(Protocol):
     """A decoder: token ids in, hidden states out, logits for the rows that want them."""
 
-    def __init__(self, config: ModelConfig, weights: "Weights", ops: Ops) -> None:
-        """Take the weights by name; each is asked for once."""
-
-    def forward(self, batch: ForwardBatch, cache: list[LayerCache]) -> Tensor:
+    def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -98,3 +102,6 @@ class Architecture(Protocol):
 
 
 Weights = Callable[[str], Tensor]
+
+Build = Callable[[ModelConfig, Weights, Ops], Architecture]
+"""Makes a network; takes the weights by name, each asked for once."""

@@ -5,7 +5,7 @@ Weights have Hugging Face's names but are plain (out, in) matrices; the importer
 
 from torch import Tensor
 
-from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops, Weights
+from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
 from llmosd.architectures.config import ModelConfig
 
 
@@ -27,11 +27,11 @@ class GPT2:
             for index in range(config.num_layers)
         ]
 
-    def forward(self, batch: ForwardBatch, cache: list[LayerCache]) -> Tensor:
+    def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
         ops = self._ops
         hidden = ops.embed(self._tokens, batch.ids) + ops.embed(self._positions, batch.positions)
-        for block, layer_cache in zip(self._blocks, cache, strict=True):
+        for block, layer_cache in zip(self._blocks, cache.layers, strict=True):
             hidden = block.forward(hidden, layer_cache, batch)
         return ops.layer_norm(hidden, *self._norm, self._config.norm_eps)
 

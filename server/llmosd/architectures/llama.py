@@ -7,7 +7,7 @@ by switches of ModelConfig. Parameter names are Hugging Face's.
 import torch
 from torch import Tensor
 
-from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops, Weights
+from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.rope import rope_tables
 
@@ -31,10 +31,10 @@ class Llama:
             for index in range(config.num_layers)
         ]
 
-    def forward(self, batch: ForwardBatch, cache: list[LayerCache]) -> Tensor:
+    def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
         hidden = self._ops.embed(self._embedding, batch.ids)
-        for layer, layer_cache in zip(self._layers, cache, strict=True):
+        for layer, layer_cache in zip(self._layers, cache.layers, strict=True):
             hidden = layer.forward(hidden, self._rope, layer_cache, batch)
         return self._ops.rms_norm(hidden, self._norm, self._config.norm_eps)
 

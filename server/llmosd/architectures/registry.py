@@ -1,7 +1,7 @@
 """Which network serves which `ModelConfig.architecture`."""
 
-from llmosd.architectures.architecture import Architecture
+from llmosd.architectures.architecture import Build
 from llmosd.architectures.gpt2 import GPT2
 from llmosd.architectures.llama import Llama
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"gpt2": GPT2, "llama": Llama}
+ARCHITECTURES: dict[str, Build] = {"gpt2": GPT2, "llama": Llama}

@@ -85,7 +85,7 @@ class KernelOps:
         batch: ForwardBatch,
         window: int,
     ) -> Tensor:
-        """Rotate and store, then attend row by row over the block tables."""
+        """Rotate and store, then attend tile by tile over the block tables."""
         keys, values = cache.keys.numpy(), cache.values.numpy()
         cosine, sine = (_NO_ROPE, _NO_ROPE) if rope is None else (t.numpy() for t in rope)
         rows, all_heads, head_dim = qkv.shape
@@ -93,7 +93,6 @@ class KernelOps:
         positions, slots = batch.positions.numpy(), batch.slots.numpy()
         rotate_and_store(heads, cosine, sine, positions, slots, keys, values)
         out = torch.empty(rows, all_heads - 2 * keys.shape[1], head_dim)
-        scale = np.float32(head_dim**-0.5)
-        tables, sequences = batch.tables.numpy(), batch.sequences.numpy()
-        attend(heads, keys, values, tables, sequences, positions, scale, window, out.numpy())
+        tables, tiles = batch.tables.numpy(), batch.tiles.numpy()
+        attend(heads, keys, values, tables, tiles, positions, window, out.numpy())
         return out.view(rows, -1)

@@ -1,4 +1,4 @@
-"""The paged key-value cache's memory: one pair of tensors per layer."""
+"""The paged key-value cache's memory: keys and values of all layers."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llmos_kernels.attention import rows_per_tile
 from llmosd.architectures.architecture import LayerCache
 from llmosd.architectures.config import ModelConfig
 
@@ -20,18 +21,17 @@ class KVCache:
         self, config: ModelConfig, num_blocks: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Allocate num_blocks blocks of BLOCK_TOKENS positions per layer."""
-        keys = (num_blocks, config.num_kv_heads, config.head_dim, BLOCK_TOKENS)
-        values = (num_blocks, config.num_kv_heads, BLOCK_TOKENS, config.head_dim)
-        self.layers = [
-            LayerCache(_zeros(keys, device, dtype), _zeros(values, device, dtype))
-            for _ in range(config.num_layers)
-        ]
+        heads, layers = config.num_kv_heads, config.num_layers
+        keys = (layers, num_blocks, heads, config.head_dim, BLOCK_TOKENS)
+        values = (layers, num_blocks, heads, BLOCK_TOKENS, config.head_dim)
+        self.whole = LayerCache(_zeros(keys, device, dtype), _zeros(values, device, dtype))
+        self.layers = [LayerCache(*pair) for pair in zip(*self.whole, strict=True)]
+        self.rows_per_tile = rows_per_tile(config.num_heads, heads)
 
     def copy(self, source: int, target: int) -> None:
         """Copy one block's content in every layer."""
-        for layer in self.layers:
-            layer.keys[target] = layer.keys[source]
-            layer.values[target] = layer.values[source]
+        for part in self.whole:
+            part[:, target] = part[:, source]
 
 
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,8 @@
 """From a model version's folder to a warm Engine."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numba
 import torch
 from safetensors import safe_open
 
-from llmosd.architectures.architecture import Architecture, Ops
+from llmosd.architectures.architecture import Architecture, Ops, Weights
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.registry import ARCHITECTURES
 from llmosd.architectures.torch_ops import TorchOps
@@ -18,30 +19,70 @@ from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.engine import Engine
 from llmosd.engine.kernel_ops import KernelOps
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache, block_bytes
+from llmosd.engine.packed_cache import load_or_pack
+from llmosd.engine.packing import Arrays, pack
+from llmosd.engine.quantized_llama import QuantizedLlama
 from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
 from llmosd.errors import InsufficientMemory
 from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
 from llmosd.store.files import open_regular, read_regular
+from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest
 
 Report = Callable[[str, int, int], None]
 _LARGEST_CONFIG = 1024 * 1024
 
 
+Opened = Callable[[], AbstractContextManager[Weights]]
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerChoice:
-    """Which arithmetic serves a kind of device, under the name `llmos ps` shows."""
+    """Which arithmetic serves a device and a type, under the name `llmos ps` shows.
+
+    `build` makes the network from the order, the configuration, and a way to open the weights.
+    """
 
     name: str
-    ops: Callable[[torch.device, torch.dtype], Ops]
-    cache_dtype: torch.dtype | None = None  # None: the arithmetic's own
+    build: "Build"
+    cache_dtype: torch.dtype
 
 
-RUNNERS = {
-    "cpu": RunnerChoice("numba-cpu", KernelOps, torch.float32),
-    "cuda": RunnerChoice("torch-cuda", TorchOps),
-}
+Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
+
+
+def _with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
+    """Build a network in an Ops."""
+
+    def build(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
+        with opened() as weights:
+            chosen = ops(torch.device(order.device), DTYPES[order.dtype])
+            return ARCHITECTURES[config.architecture](config, weights, chosen)
+
+    return build
+
+
+def _quantized(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
+    """The fused decoder, from packed weights where they are kept."""
+
+    def make() -> Arrays:
+        with opened() as weights:
+            return pack(config, weights, order.dtype)
+
+    manifest = read_regular(Path(order.model_dir), MANIFEST, _LARGEST_CONFIG)
+    key = f"{decode_manifest(manifest).files[WEIGHTS].sha256}-{order.dtype}"
+    return QuantizedLlama(config, load_or_pack(order.packed_dir, key, make), order.threads)
+
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+RUNNERS = {
+    ("cpu", "float32"): RunnerChoice("numba-cpu", _with_ops(KernelOps), torch.float32),
+    ("cpu", "bfloat16"): RunnerChoice("numba-cpu", _with_ops(KernelOps), torch.float32),
+    ("cpu", "int8"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
+    ("cpu", "int4"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
+    ("cuda", "float32"): RunnerChoice("torch-cuda", _with_ops(TorchOps), torch.float32),
+    ("cuda", "bfloat16"): RunnerChoice("torch-cuda", _with_ops(TorchOps), torch.bfloat16),
+}
 
 
 def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
@@ -55,14 +96,13 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     folder = Path(order.model_dir)
     config_json = read_regular(folder, "config.json", _LARGEST_CONFIG)
     config = msgspec.json.decode(config_json, type=ModelConfig)
-    choice, device, dtype = RUNNERS[order.device], torch.device(order.device), DTYPES[order.dtype]
+    choice, device = RUNNERS[order.device, order.dtype], torch.device(order.device)
     report("weights", 0, 0)
-    network = _network(folder, config, choice.ops(device, dtype), report)
-    cache_dtype = choice.cache_dtype or dtype
-    num_blocks = order.kv_cache_bytes // block_bytes(config, cache_dtype)
+    network = choice.build(order, config, lambda: _opened(folder, report))
+    num_blocks = order.kv_cache_bytes // block_bytes(config, choice.cache_dtype)
     if num_blocks < 1:
         raise InsufficientMemory("the key-value cache may hold no block; raise kv_cache_bytes")
-    runner = Runner(network, KVCache(config, num_blocks, device, cache_dtype), device)
+    runner = Runner(network, KVCache(config, num_blocks, device, choice.cache_dtype), device)
     pool = BlockPool(num_blocks)
     scheduler = Scheduler(
         pool,
@@ -76,9 +116,10 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     return engine, Ready(choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS)
 
 
-def _network(folder: Path, config: ModelConfig, ops: Ops, report: Report) -> Architecture:
-    """Read the weights as the network asks for them, one at a time."""
-    fd = open_regular(folder, "model.safetensors")
+@contextmanager
+def _opened(folder: Path, report: Report) -> Iterator[Weights]:
+    """The weights' file, read as the network asks for it, one tensor at a time."""
+    fd = open_regular(folder, WEIGHTS)
     try:
         # By descriptor: what was found to be a plain file is what is read.
         opened = safe_open(f"/proc/self/fd/{fd}", framework="pt")
@@ -94,7 +135,7 @@ def _network(folder: Path, config: ModelConfig, ops: Ops, report: Report) -> Arc
             tensor: torch.Tensor = file.get_tensor(name)
             return tensor
 
-        return ARCHITECTURES[config.architecture](config, weight, ops)
+        yield weight
 
 
 def _warm_up(engine: Engine, config: ModelConfig) -> None:

@@ -26,7 +26,7 @@ class Runner:
             (drawing slices, vocab_size) float32: the logits after the last token of each slice
             that draws, in the slices' order. Empty when none does.
         """
-        hidden = self._network.forward(self._batch(slices), self._cache.layers)
+        hidden = self._network.forward(self._batch(slices), self._cache)
         ends = np.cumsum([part.count for part in slices]) - 1
         last = [int(end) for end, part in zip(ends, slices, strict=True) if part.draws]
         if not last:
@@ -54,12 +54,11 @@ class Runner:
             blocks = tables[index, at // BLOCK_TOKENS].astype(np.int64)
             positions.append(at)
             slots.append(blocks * BLOCK_TOKENS + at % BLOCK_TOKENS)
-        counts = [part.count for part in slices]
         put = self._put
         return ForwardBatch(
             ids=put(np.asarray(ids, np.int64)),
             positions=put(np.concatenate(positions)),
-            sequences=put(np.repeat(np.arange(len(slices), dtype=np.int32), counts)),
+            tiles=put(_tiles(spans, self._cache.rows_per_tile)),
             slots=put(np.concatenate(slots)),
             tables=put(tables),
             spans=spans,
@@ -68,3 +67,13 @@ class Runner:
 
     def _put(self, array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def _tiles(spans: list[tuple[int, int]], rows: int) -> NDArray[np.int32]:
+    """Spans cut into `rows` rows at most; see ForwardBatch.tiles."""
+    cut = [
+        (first, min(rows, start + count - first), sequence)
+        for sequence, (start, count) in enumerate(spans)
+        for first in range(start, start + count, rows)
+    ]
+    return np.array(cut, np.int32)

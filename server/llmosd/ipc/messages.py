@@ -13,7 +13,8 @@ class LoadEngine(msgspec.Struct, frozen=True, tag=True):
 
     model_dir: str
     device: str  # "cpu", "cuda"
-    dtype: str  # "float32", "bfloat16"
+    dtype: str  # "float32", "bfloat16", "int8", "int4"
+    packed_dir: str  # where packed weights are kept; "": nowhere
     kv_cache_bytes: int
     max_sequences: int  # sequences that run at once
     step_tokens: int  # tokens per step, prompt chunks and decoding together

@@ -25,7 +25,12 @@ from llmosd.supervisor.pool import ModelPool
 
 # Seconds: a model that is loaded already needs no second call to learn it.
 _MOMENT = 0.02
-_DTYPES = {pb.COMPUTE_DTYPE_FLOAT32: "float32", pb.COMPUTE_DTYPE_BFLOAT16: "bfloat16"}
+_DTYPES = {
+    pb.COMPUTE_DTYPE_FLOAT32: "float32",
+    pb.COMPUTE_DTYPE_BFLOAT16: "bfloat16",
+    pb.COMPUTE_DTYPE_INT8: "int8",
+    pb.COMPUTE_DTYPE_INT4: "int4",
+}
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):

@@ -1,7 +1,9 @@
 """Where an engine process comes from: one small interface, so that nothing else need know."""
 
+import hashlib
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -32,10 +34,8 @@ class LocalLauncher:
         return await Child.spawn(name, _ENGINE, FromEngine, self._environment())
 
     def _environment(self) -> dict[str, str]:
-        kernels = self._cache_dir / "kernels"
-        kernels.mkdir(parents=True, exist_ok=True)
         environment = {
-            "NUMBA_CACHE_DIR": str(kernels),
+            "NUMBA_CACHE_DIR": str(kernel_cache(self._cache_dir)),
             "NUMBA_NUM_THREADS": str(self._threads),
             "OMP_NUM_THREADS": str(self._threads),
             # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
@@ -67,6 +67,24 @@ class LocalLauncher:
         for name in ("libgomp.so.1", "libgomp.so.1.0.0"):
             _point(folder / name, library)
         return folder
+
+
+def kernel_cache(cache_dir: Path) -> Path:
+    """The folder for compiled kernels: one for each state of their sources.
+
+    numba looks at the file of the function that is called, not at those it is built from: after an
+    upgrade it would run the old ones.
+    """
+    spec = importlib.util.find_spec("llmos_kernels")
+    assert spec is not None and spec.origin is not None
+    digest = hashlib.sha256()
+    for path in sorted(Path(spec.origin).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    folder = cache_dir / "kernels" / digest.hexdigest()[:16]
+    if not folder.exists():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _point(link: Path, target: Path) -> None:

@@ -3,12 +3,16 @@
 from typing import NamedTuple
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.dtypes import WIDTHS
 
 # Measured: an engine with torch and numba imported, kernels loaded, and no model.
 _RUNTIME_BYTES = 420 * 1024 * 1024
 _MOST_CACHE = 4 * 1024**3
-_WIDTH = {"float32": 4, "bfloat16": 2}
-_CACHE_WIDTH = {"cpu": {"float32": 4, "bfloat16": 4}, "cuda": _WIDTH}
+# Bytes per number of the key-value cache.
+_CACHE_WIDTH = {
+    "cpu": {"float32": 4, "bfloat16": 4, "int8": 2, "int4": 2},
+    "cuda": {"float32": 4, "bfloat16": 2},
+}
 
 
 class Estimate(NamedTuple):
@@ -32,13 +36,17 @@ def estimate(
     `kv_bytes` 0 sizes the cache: a quarter of the `available` bytes, 4 GiB and all contexts at
     most, and one whole context at least.
     """
-    weights = parameters * _WIDTH[dtype]
+    table = config.vocab_size * config.hidden_size
+    weights = parameters * WIDTHS[dtype]
     if config.tie_embeddings and device == "cpu":
         # The table that is read and the packed head that is multiplied.
-        weights += config.vocab_size * config.hidden_size * _WIDTH[dtype]
+        weights += table * WIDTHS[dtype]
+    if dtype.startswith("int"):
+        # The table is bfloat16, and the head int8 at least.
+        weights += table * (WIDTHS["bfloat16"] + WIDTHS["int8"] - 2 * WIDTHS[dtype])
     if not kv_bytes:
         kv_bytes = max(min(_MOST_CACHE, available // 4), context_bytes(config, device, dtype))
-    return Estimate(weights, kv_bytes, _RUNTIME_BYTES)
+    return Estimate(int(weights), kv_bytes, _RUNTIME_BYTES)
 
 
 def context_bytes(config: ModelConfig, device: str, dtype: str) -> int:

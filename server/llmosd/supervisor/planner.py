@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from llmosd import device
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.dtypes import check_served
 from llmosd.config import Config
 from llmosd.ipc.messages import LoadEngine
 from llmosd.store.records import VersionRecord
@@ -42,8 +43,13 @@ class Planner:
         return max(0, free - self._config.memory_reserve_bytes)
 
     def estimate(self, record: VersionRecord, dtype: str) -> Estimate:
-        """Bytes that a version would take, used to the full."""
+        """Bytes that a version would take, used to the full.
+
+        Raises:
+            InvalidField: when it cannot be served as `dtype`.
+        """
         config = self._store.config(record.model_id, record.version, ModelConfig)
+        check_served(config.architecture, self.device, dtype)
         return estimate(
             config,
             record.parameter_count,
@@ -60,6 +66,7 @@ class Planner:
             model_dir=str(self._store.path(record.model_id, record.version)),
             device=self.device,
             dtype=resident.dtype,
+            packed_dir=str(config.state / "packed"),
             kv_cache_bytes=need.kv_cache,
             max_sequences=config.max_sequences,
             step_tokens=config.step_tokens,

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 def make(folder, *, blocks=512, max_sequences=32, step_tokens=64):
     order = LoadEngine(
-        str(folder), "cpu", "float32", blocks * BLOCK_BYTES, max_sequences, step_tokens, 2, 0.5
+        str(folder), "cpu", "float32", "", blocks * BLOCK_BYTES, max_sequences, step_tokens, 2, 0.5
     )
     engine, ready = load(order, lambda *_: None)
     assert ready.kv_blocks == blocks

@@ -28,7 +28,11 @@ def _read_duration(ctx: click.Context, param: click.Parameter, value: str | None
     callback=_read_duration,
     help="Unload after this long without a request, as 10m; or never.",
 )
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the arithmetic.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "int8", "int4"]),
+    help="Of the arithmetic; the Llama family takes all four on a CPU.",
+)
 @click.option("--estimate", is_flag=True, help="Only say how much memory it would take.")
 @pass_settings
 def command(

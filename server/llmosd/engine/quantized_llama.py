@@ -1,0 +1,95 @@
+"""The Llama family in int8 or int4 on a CPU: one call per step into the fused decoder.
+
+Same network as architectures.llama; activations are int8 in groups of 64. A row's result has the
+same bits alone and in any batch.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llmos_kernels.decoder import (
+    OWN_ROWS,
+    Buffers,
+    Matrices,
+    Network,
+    Rows,
+    decode,
+    decode_head,
+    step_state,
+)
+from llmos_kernels.quantize import quantized_rows
+from llmosd.architectures.architecture import Cache, ForwardBatch
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.rope import rope_tables
+from llmosd.engine.packing import Arrays
+
+
+class QuantizedLlama:
+    """See Architecture."""
+
+    def __init__(self, config: ModelConfig, arrays: Arrays, threads: int) -> None:
+        """`arrays` are what packing.pack returns."""
+        self._config = config
+        self._threads = threads
+        self._embedding = torch.from_numpy(arrays["embedding"]).view(torch.bfloat16)
+        self._head = arrays["head.packed"], arrays["head.scales"]
+        cosine, sine = rope_tables(config)
+
+        def matrices(name: str) -> Matrices:
+            return Matrices(*(arrays[f"{name}.{part}"] for part in ("packed", "scales", "bias")))
+
+        self._network = Network(
+            arrays["norms"], arrays["head_norms"], cosine.numpy(), sine.numpy(),
+            np.float32(config.norm_eps), config.sliding_window,
+        )  # fmt: skip
+        self._matrices = [matrices(name) for name in ("qkv", "output", "gate_up", "down")]
+        self._state = step_state(threads, config.num_layers)
+        self._make_room(0)
+
+    def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
+        """Hidden states (rows, hidden_size), after the last norm."""
+        hidden: NDArray[np.float32] = self._embedding[batch.ids].float().numpy()
+        count = len(hidden)
+        if count > len(self._between[0]):
+            self._make_room(count)
+        buffers = Buffers(hidden, *(part[:count] for part in self._between))
+        keys, values = (_plain(part) for part in cache.whole)
+        rows = Rows(
+            batch.positions.numpy(), batch.slots.numpy(), batch.tables.numpy(),
+            batch.tiles.numpy(), keys, values,
+        )  # fmt: skip
+        self._state[:] = 0
+        decode(
+            self._state, self._threads, self._network, *self._matrices, rows, buffers,
+            *self._quantized,
+        )  # fmt: skip
+        return torch.from_numpy(hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (rows, vocab_size) of the next token."""
+        out = np.empty((len(hidden), self._config.vocab_size), np.float32)
+        self._state[:] = 0
+        decode_head(
+            self._state, self._threads, hidden.numpy(), *self._head, self._quantized[0], out
+        )
+        return torch.from_numpy(out)
+
+    def _make_room(self, rows: int) -> None:
+        """Buffers for steps of up to `rows` rows."""
+        config = self._config
+        heads, depth = config.num_heads, config.head_dim
+        shapes = (
+            (heads + 2 * config.num_kv_heads, depth), (heads, depth), (config.intermediate_size,)
+        )  # fmt: skip
+        self._between = [np.empty((rows, *shape), np.float32) for shape in shapes]
+        widths = config.hidden_size, heads * depth, config.intermediate_size
+        room = max(rows, self._threads * OWN_ROWS)
+        self._quantized = [quantized_rows(room, width) for width in widths]
+
+
+def _plain(tensor: Tensor) -> NDArray[np.uint16]:
+    """bfloat16 as the bits NumPy can hold."""
+    array: NDArray[np.uint16] = tensor.view(torch.uint16).numpy()
+    return array

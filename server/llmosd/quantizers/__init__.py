@@ -1,0 +1,1 @@
+"""Ways to keep a matrix in fewer bits."""
