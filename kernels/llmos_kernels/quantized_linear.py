@@ -7,8 +7,8 @@ uint8: one number per element, 128 too high; the scale per column is kept apart.
 uint32: eight 4-bit numbers per element, by groups of HALF features, each followed by its scales and
     minimums as float16: value = number * scale + minimum.
 
-Products of bytes are added up exactly in int32 within a group, groups in order in float32: a row has
-the same bits in any batch and with any instruction of `_dot`. Twins: reference.quantized_linear.
+Products of bytes are added up exactly in int32 within a group, groups in order in float32: a row
+has the same bits in any batch and with any instruction of `_dot`. Twin: reference.quantized_linear.
 """
 
 from typing import Any
@@ -207,7 +207,7 @@ class _Block:
 class _Int8Block(_Block):
     def group(self, group: Any, totals: dict[Any, Any]) -> dict[Any, Any]:
         builder = self.builder
-        sums = {}
+        sums: dict[Any, Any] = {}
         for row in range(self.rows):
             offset = self.splat_word(self.per_row(self.offsets, row, group))
             sums |= {(row, part): offset for part in range(_PARTS)}

@@ -51,7 +51,7 @@ class RunnerChoice:
 Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
 
 
-def _with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
+def with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
     """Build a network in an Ops."""
 
     def build(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
@@ -76,12 +76,12 @@ def _quantized(order: LoadEngine, config: ModelConfig, opened: Opened) -> Archit
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RUNNERS = {
-    ("cpu", "float32"): RunnerChoice("numba-cpu", _with_ops(KernelOps), torch.float32),
-    ("cpu", "bfloat16"): RunnerChoice("numba-cpu", _with_ops(KernelOps), torch.float32),
+    ("cpu", "float32"): RunnerChoice("numba-cpu", with_ops(KernelOps), torch.float32),
+    ("cpu", "bfloat16"): RunnerChoice("numba-cpu", with_ops(KernelOps), torch.float32),
     ("cpu", "int8"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
     ("cpu", "int4"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
-    ("cuda", "float32"): RunnerChoice("torch-cuda", _with_ops(TorchOps), torch.float32),
-    ("cuda", "bfloat16"): RunnerChoice("torch-cuda", _with_ops(TorchOps), torch.bfloat16),
+    ("cuda", "float32"): RunnerChoice("torch-cuda", with_ops(TorchOps), torch.float32),
+    ("cuda", "bfloat16"): RunnerChoice("torch-cuda", with_ops(TorchOps), torch.bfloat16),
 }
 
 

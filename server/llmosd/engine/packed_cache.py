@@ -30,8 +30,10 @@ def load_or_pack(folder: str, key: str, pack: Callable[[], Arrays]) -> Arrays:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(arrays, partial)
-        # Renamed whole: a process killed before leaves no file of that name.
-        os.replace(partial, path)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        # Renamed whole: neither a kill nor a power cut leaves half a file of that name.
+        partial.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -41,12 +41,15 @@ def pack(config: ModelConfig, weights: Weights, dtype: str) -> Arrays:
         "head.packed": packed,
         "head.scales": scales,
     }
-    norms, head_norms = [], []
+    norms: list[Tensor] = []
+    head_norms: list[Tensor] = []
     stacks: dict[str, list[tuple[NDArray[Any], ...]]] = {}
     for layer in range(config.num_layers):
         prefix = f"model.layers.{layer}."
-        for which in ("input", "post_attention"):
-            norms.append(weights(f"{prefix}{which}_layernorm.weight").float())
+        norms += [
+            weights(f"{prefix}{which}_layernorm.weight").float()
+            for which in ("input", "post_attention")
+        ]
         if config.qk_norm:
             pair = [weights(f"{prefix}self_attn.{each}_norm.weight") for each in "qk"]
             head_norms.append(torch.stack(pair).float())
@@ -62,7 +65,8 @@ def pack(config: ModelConfig, weights: Weights, dtype: str) -> Arrays:
         else np.empty((config.num_layers, 0, 0), np.float32)
     )
     for name, layers in stacks.items():
-        for part, arrays_of in zip(("packed", "scales", "bias"), zip(*layers, strict=True)):
+        parts = zip(("packed", "scales", "bias"), zip(*layers, strict=True), strict=True)
+        for part, arrays_of in parts:
             arrays[f"{name}.{part}"] = np.stack(arrays_of)
     return arrays
 
@@ -116,7 +120,7 @@ def _gate_up(config: ModelConfig, weights: Weights, prefix: str) -> Projection:
 def _interleave(first: Tensor, second: Tensor) -> Tensor:
     short = -len(first) % LANES
     pair = [
-        torch.cat([part, part.new_zeros(short, *part.shape[1:])]).unflatten(0, (-1, LANES))
+        torch.cat([part, part.new_zeros(short, *part.shape[1:])]).view(-1, LANES, *part.shape[1:])
         for part in (first, second)
     ]
     return torch.stack(pair, dim=1).flatten(0, 2)

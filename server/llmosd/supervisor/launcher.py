@@ -76,7 +76,8 @@ def kernel_cache(cache_dir: Path) -> Path:
     upgrade it would run the old ones.
     """
     spec = importlib.util.find_spec("llmos_kernels")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     digest = hashlib.sha256()
     for path in sorted(Path(spec.origin).parent.glob("*.py")):
         digest.update(path.read_bytes())

@@ -161,9 +161,10 @@ def test_torch_ops_agree(folder):
 
     engine = make(folder)
     expected = finish(engine, requests(8, seed=3))
-    choice = dataclasses.replace(loader.RUNNERS["cpu"], ops=TorchOps)
+    key = "cpu", "float32"
+    choice = dataclasses.replace(loader.RUNNERS[key], build=loader.with_ops(TorchOps))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(loader.RUNNERS, "cpu", choice)
+        patch.setitem(loader.RUNNERS, key, choice)
         answers = finish(make(folder), requests(8, seed=3))
     assert answers.keys() == expected.keys()
     for key, answer in answers.items():
