@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -69,3 +70,11 @@ def smollm2_reference(smollm2_gguf):
         return AutoModelForCausalLM.from_pretrained(
             smollm2_gguf.parent, gguf_file=smollm2_gguf.name, dtype=torch.float32
         ).eval()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible():
+    """Children get SIGINT's default, which a shell that runs the tests in background takes away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

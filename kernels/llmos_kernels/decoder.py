@@ -118,11 +118,16 @@ def decode_head(
         logits: (rows, vocab) float32.
     """
     for thread in prange(threads):
-        team = Team(state, thread, threads)
-        base = phases.quantize(team, hidden, quantized)
-        phases.project(
-            team, quantized, base, packed, scales, np.empty(0, np.float32), phases.STORE, logits
-        )
+        _walk_head(Team(state, thread, threads), hidden, packed, scales, quantized, logits)
+
+
+@kernel
+def _walk_head(
+    team: Any, hidden: Any, packed: Any, scales: Any, quantized: Any, logits: Any
+) -> None:
+    base = phases.quantize(team, hidden, quantized)
+    no_bias = np.empty(0, np.float32)
+    phases.project(team, quantized, base, packed, scales, no_bias, phases.STORE, logits)
 
 
 @inlined

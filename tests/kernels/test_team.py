@@ -1,0 +1,56 @@
+"""Threads in one step: every piece of work is done once, and nobody passes a barrier early."""
+
+import numpy as np
+import pytest
+from numba import prange
+
+from llmos_kernels._jit import kernel, parallel_kernel
+from llmos_kernels._team import Team, barrier, begin_phase, claim, team_state
+
+PHASES = 50
+
+
+@kernel
+def walk(team, done, early, waits):
+    """In each phase, count every piece; a piece counts as early if the last phase is unfinished."""
+    for phase in range(done.shape[0]):
+        number = begin_phase(team)
+        start, end = claim(team, number, done.shape[1])
+        while start < end:
+            for piece in range(start, end):
+                done[phase, piece] += 1
+                if phase > 0:
+                    for other in range(done.shape[1]):
+                        early[team.thread] += done[phase - 1, other] != 1
+            start, end = claim(team, number, done.shape[1])
+        if waits:
+            barrier(team)
+
+
+@parallel_kernel
+def all_walk(state, threads, done, early, waits):
+    for thread in prange(threads):
+        walk(Team(state, thread, threads), done, early, waits)
+
+
+def run(threads, pieces, waits):
+    """How often each piece was done, and how many were seen unfinished by the next phase."""
+    state = team_state(threads, PHASES)
+    done, early = np.zeros((PHASES, pieces), np.int64), np.zeros(threads, np.int64)
+    all_walk(state, threads, done, early, waits)
+    return done, early.sum()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7, 8, 100])
+def test_shares(threads, pieces):
+    """Nothing is left out, done twice, or begun before what it needs."""
+    for _ in range(20):
+        done, early = run(threads, pieces, waits=True)
+        assert (done == 1).all()
+        assert early == 0
+
+
+def test_without_barrier_it_fails():
+    """The control: the same walk without its barrier is found out."""
+    assert any(run(2, 100, waits=False)[1] for _ in range(500))
