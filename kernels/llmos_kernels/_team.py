@@ -6,8 +6,8 @@ and there would be two hundred. A thread that comes late finds less left to clai
 The state is one int64 array, zeroed before the region: see `team_state`. Which thread runs what
 differs from run to run; kernels must give the same bits whoever runs a share.
 
-A thread's walk is a kernel of its own, called from the parallel loop: in a parallel loop's own body,
-inlined helpers included, numba computes but once what looks the same in every round, and
+A thread's walk is a kernel of its own, called from the parallel loop: in a parallel loop's own
+body, inlined helpers included, numba computes but once what looks the same in every round, and
 `begin_phase` looks so.
 """
 
