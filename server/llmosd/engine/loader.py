@@ -30,10 +30,9 @@ from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest
 
 Report = Callable[[str, int, int], None]
-_LARGEST_CONFIG = 1024 * 1024
-
-
 Opened = Callable[[], AbstractContextManager[Weights]]
+Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
+_LARGEST_CONFIG = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,8 @@ class RunnerChoice:
     """
 
     name: str
-    build: "Build"
+    build: Build
     cache_dtype: torch.dtype
-
-
-Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
 
 
 def with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
