@@ -19,6 +19,8 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 class AsyncClient(AsyncConnection):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
+    `tenant` is for whom the calls are made: tenants share no cached prompts.
+
     Belongs to the event loop of its first call. Without an address: LLMOS_ADDRESS, else the
     usual sockets.
     """
@@ -44,7 +46,7 @@ class AsyncClient(AsyncConnection):
     ) -> AsyncGenerationStream:
         """Answer as it grows: an iterator of events, to be used in an `async with` block."""
         request = requests.generate_request(model, prompt, **options)
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         call = self._stubs.generation.StreamGenerate(
             request, timeout=timeout, metadata=context.metadata
         )
@@ -52,7 +54,7 @@ class AsyncClient(AsyncConnection):
 
     def converse(self) -> AsyncConversation:
         """Open one stream for many generations, to be used in an `async with` block."""
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
 
         call = self._stubs.generation.Converse(metadata=context.metadata)
         return AsyncConversation(call, context)

@@ -22,8 +22,11 @@ T = TypeVar("T")
 class AsyncConnection:
     """A channel to the daemon, and operations, which every other service returns."""
 
-    def __init__(self, address: str | None = None, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self, address: str | None = None, *, timeout: float = 30.0, tenant: str = ""
+    ) -> None:
         self.address = resolve(address)
+        self._tenant = tenant
         self._timeout = timeout
         self._channel: Any = None
         self._connected: Stubs | None = None
@@ -105,7 +108,7 @@ class AsyncConnection:
         raise AssertionError("watch_operation ends with the event that has `done`")
 
     async def _call(self, call: calls.Call[T]) -> T:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         method = getattr(getattr(self._stubs, call.service), call.method)
         timeout = self._timeout if call.small else call.timeout
         try:
@@ -115,7 +118,7 @@ class AsyncConnection:
         return call.parse(response)
 
     async def _upload(self, uploading: Uploading) -> results.Operation[results.ModelVersion]:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         messages = _in_thread(iter(uploading))
         call = self._stubs.models.UploadModel(messages, metadata=context.metadata)
         try:
@@ -126,7 +129,7 @@ class AsyncConnection:
             call.cancel()
 
     def _open_watch(self, watch: Watch) -> AsyncEventStream[results.OperationEvent]:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         call = self._stubs.watching.WatchOperation(watch.request(), metadata=context.metadata)
         return AsyncEventStream(call, watch.accept, context)
 

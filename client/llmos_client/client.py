@@ -15,6 +15,8 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 class Client(Connection):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
+    `tenant` is for whom the calls are made: tenants share no cached prompts.
+
     May be used from several threads. Without an address: LLMOS_ADDRESS, else the usual sockets.
     """
 
@@ -39,7 +41,7 @@ class Client(Connection):
     ) -> GenerationStream:
         """Answer as it grows: an iterator of events, to be used in a `with` block."""
         request = requests.generate_request(model, prompt, **options)
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         call = self._stubs.generation.StreamGenerate(
             request, timeout=timeout, metadata=context.metadata
         )
@@ -47,7 +49,7 @@ class Client(Connection):
 
     def converse(self) -> Conversation:
         """Open one stream for many generations, to be used in a `with` block."""
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
 
         def open_call(outgoing: Iterator[Any]) -> Any:
             return self._stubs.generation.Converse(outgoing, metadata=context.metadata)

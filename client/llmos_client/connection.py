@@ -21,8 +21,11 @@ T = TypeVar("T")
 class Connection:
     """A channel to the daemon, and operations, which every other service returns."""
 
-    def __init__(self, address: str | None = None, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self, address: str | None = None, *, timeout: float = 30.0, tenant: str = ""
+    ) -> None:
         self.address = resolve(address)
+        self._tenant = tenant
         self._timeout = timeout
         self._channel = open_channel(self.address)
         self._stubs = Stubs(self._channel)
@@ -93,7 +96,7 @@ class Connection:
         raise AssertionError("watch_operation ends with the event that has `done`")
 
     def _call(self, call: calls.Call[T]) -> T:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         method = getattr(getattr(self._stubs, call.service), call.method)
         timeout = self._timeout if call.small else call.timeout
         try:
@@ -103,7 +106,7 @@ class Connection:
         return call.parse(response)
 
     def _upload(self, uploading: Uploading) -> results.Operation[results.ModelVersion]:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         # As a future, so that an interrupted upload is cancelled and not merely forgotten.
         call = self._stubs.models.UploadModel.future(iter(uploading), metadata=context.metadata)
         try:
@@ -114,6 +117,6 @@ class Connection:
             call.cancel()
 
     def _open_watch(self, watch: Watch) -> EventStream[results.OperationEvent]:
-        context = CallContext.new(self.address)
+        context = CallContext.new(self.address, self._tenant)
         call = self._stubs.watching.WatchOperation(watch.request(), metadata=context.metadata)
         return EventStream(call, watch.accept, context)

@@ -20,6 +20,7 @@ from llmos_client.errors import LlmosError
 from llmos_client.rpc_errors import from_rpc
 
 REQUEST_ID_KEY = "x-request-id"
+TENANT_KEY = "llmos-tenant"
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     # All three, or a peer that is frozen rather than dead is never noticed.
@@ -55,16 +56,18 @@ class CallContext:
 
     address: str
     request_id: str
+    tenant: str = ""
 
     @classmethod
-    def new(cls, address: Address) -> "CallContext":
+    def new(cls, address: Address, tenant: str) -> "CallContext":
         """Draw the id of a new call."""
-        return cls(str(address), uuid4().hex)
+        return cls(str(address), uuid4().hex, tenant)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What travels with the call."""
-        return ((REQUEST_ID_KEY, self.request_id),)
+        own = ((TENANT_KEY, self.tenant),) if self.tenant else ()
+        return ((REQUEST_ID_KEY, self.request_id), *own)
 
     def error(self, error: grpc.RpcError) -> LlmosError:
         """Translate what gRPC raised."""

@@ -11,7 +11,7 @@ from llmosd.engine.runner import Runner
 from llmosd.engine.sampler import Draw, draw
 from llmosd.engine.scheduler import Scheduler, Slice
 from llmosd.engine.sequence import Sequence
-from llmosd.ipc.messages import EngineStats, StepResult, Submit, TokenOut
+from llmosd.ipc.messages import EngineStats, Started, StepResult, Submit, TokenOut
 
 
 class Engine:
@@ -23,6 +23,7 @@ class Engine:
         self._scheduler = scheduler
         self._pool = pool
         self._steps = 0
+        self._prompt_tokens = self._cached_tokens = 0
 
     @property
     def has_work(self) -> bool:
@@ -39,6 +40,8 @@ class Engine:
             kv_blocks_used=self._pool.num_used,
             steps=self._steps,
             preemptions=scheduler.preemptions,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
         )
 
     def submit(self, request: Submit) -> None:
@@ -53,7 +56,7 @@ class Engine:
         """Run one batch; every sequence that reaches its end draws a token."""
         now = time.monotonic()
         slices = self._scheduler.schedule()
-        started = [(s.sequence.request.id, now) for s in slices if _is_first(s.sequence)]
+        started = [self._start(s.sequence, now) for s in slices if _is_first(s.sequence)]
         if not slices:
             return StepResult([], started, self.stats)
         logits = self._runner.run(slices)
@@ -61,11 +64,17 @@ class Engine:
         self._steps += 1
         return StepResult(tokens, started, self.stats)
 
+    def _start(self, sequence: Sequence, now: float) -> Started:
+        sequence.started = True
+        self._prompt_tokens += len(sequence.request.prompt)
+        self._cached_tokens += sequence.computed
+        return Started(sequence.request.id, now, sequence.computed)
+
     def _draw(self, slices: list[Slice], logits: NDArray[np.float32]) -> list[TokenOut]:
         """Draw for the slices that reached their end; a leader draws for all its answers."""
         drawing = [part.sequence for part in slices if part.draws]
         for part in slices:
-            part.sequence.computed += part.count
+            self._scheduler.advance(part)
         draws: list[Draw] = []
         rows: list[int] = []
         for row, sequence in enumerate(drawing):
@@ -96,4 +105,4 @@ class Engine:
 
 def _is_first(sequence: Sequence) -> bool:
     """Whether nothing of the sequence's generation has run yet."""
-    return sequence.computed == 0 and sequence.choice == 0 and sequence.num_drawn == 0
+    return sequence.choice == 0 and not sequence.started

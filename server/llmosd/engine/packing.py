@@ -73,7 +73,7 @@ def pack(config: ModelConfig, weights: Weights, dtype: str) -> Arrays:
 
 def _matrix(weight: Tensor, dtype: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Panels, and a scale for each of their columns."""
-    numbers, scales, minimums = QUANTIZERS[dtype].quantize(weight)
+    numbers, scales, minimums, _ = QUANTIZERS[dtype].quantize(weight)
     columns = np.ones(-(-len(weight) // PANEL) * PANEL, np.float32)
     if minimums is not None:
         return pack_int4(numbers.numpy(), scales.numpy(), minimums.numpy()), columns

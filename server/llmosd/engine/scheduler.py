@@ -3,7 +3,8 @@
 Continuous batching with chunked prefill (Yu et al., 2022; Agrawal et al., 2023): a step has a
 budget of tokens; sequences that decode take one each, prompts share the rest in chunks. Blocks are
 taken as they are needed; when none is left, the sequence that came last gives its own back and is
-computed again later. Knows no tensors.
+computed again later. What an earlier prompt computed and the pool still has is not computed again.
+Knows no tensors.
 """
 
 from collections import deque
@@ -93,10 +94,20 @@ class Scheduler:
         while budget and self._admit_next():
             sequence = self.running[-1]
             count = min(sequence.num_pending, budget)
-            sequence.blocks += self._pool.take(self._blocks_for(count))
+            needed = self._blocks_for(sequence.computed + count) - len(sequence.blocks)
+            sequence.blocks += self._pool.take(needed)
             chosen[sequence] = count
             budget -= count
         return [Slice(sequence, count) for sequence, count in chosen.items()]
+
+    def advance(self, part: Slice) -> None:
+        """Note that a slice has run; blocks it filled can be found by others from now on."""
+        sequence = part.sequence
+        first = sequence.computed // self._block_tokens
+        sequence.computed += part.count
+        for index in range(first, sequence.computed // self._block_tokens):
+            key = sequence.block_key(index, self._block_tokens)
+            self._pool.publish(sequence.blocks[index], key)
 
     def fork(self, leader: Sequence, token: int, choice: int) -> tuple[Sequence, list[int]]:
         """Start another answer after the leader's computed prompt, with its own first token.
@@ -158,7 +169,17 @@ class Scheduler:
         reserved = sum(s.request.num_choices - 1 for s in self.running if s.leads)
         if len(self.running) + reserved + answers > self._max_sequences:
             return False
-        if self._blocks_for(len(sequence.tokens) + 1) > self._pool.num_free:
+        known = self._known_blocks(sequence)
+        # Held before anything is counted: what is known may be free, and must not be taken.
+        self._pool.share(known)
+        if self._blocks_for(len(sequence.tokens) + 1) - len(known) > self._pool.num_free:
+            self._pool.release(known)
             return False
+        sequence.blocks, sequence.computed = known, len(known) * self._block_tokens
         self.running.append(self.waiting.popleft())
         return True
+
+    def _known_blocks(self, sequence: Sequence) -> list[int]:
+        """Blocks that hold the sequence's beginning; its last token is always left to compute."""
+        full = (len(sequence.tokens) - 1) // self._block_tokens
+        return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))

@@ -1,9 +1,13 @@
 """One answer in flight."""
 
+from array import array
 from collections import Counter
 from functools import cached_property
+from hashlib import blake2b
 
 from llmosd.ipc.messages import Submit
+
+_KEY_BYTES = 16
 
 
 class Sequence:
@@ -20,6 +24,8 @@ class Sequence:
         self.tokens = tokens
         self.blocks: list[int] = []
         self.computed = 0
+        self.started = False
+        self._keys = [blake2b(request.tenant.encode(), digest_size=_KEY_BYTES).digest()]
 
     @property
     def num_drawn(self) -> int:
@@ -45,6 +51,19 @@ class Sequence:
     def prompt_tokens(self) -> frozenset[int]:
         """The prompt's distinct tokens."""
         return frozenset(self.request.prompt)
+
+    def block_key(self, index: int, block_tokens: int) -> bytes:
+        """Name of block `index`'s keys and values, the block being full.
+
+        A cryptographic hash of all tokens up to its end and of the tenant: one tenant can neither
+        find nor forge what another one's prompts left.
+        """
+        keys = self._keys
+        while len(keys) <= index + 1:
+            first = (len(keys) - 1) * block_tokens
+            tokens = array("I", self.tokens[first : first + block_tokens])
+            keys.append(blake2b(keys[-1] + tokens.tobytes(), digest_size=_KEY_BYTES).digest())
+        return keys[index + 1]
 
     def append(self, token: int) -> None:
         """Add a drawn token."""

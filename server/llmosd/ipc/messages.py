@@ -47,6 +47,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     stop_ids: list[int]
     sampling: SamplingSpec
     num_logprobs: int  # -1: none wanted
+    tenant: str = ""  # whose prompts' keys and values it may find in the cache
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -86,6 +87,8 @@ class EngineStats(msgspec.Struct, frozen=True, array_like=True):
     kv_blocks_used: int
     steps: int
     preemptions: int
+    prompt_tokens: int  # of all generations so far that started
+    cached_tokens: int  # of these, found in the prefix cache
 
 
 class TokenOut(msgspec.Struct, frozen=True, array_like=True):
@@ -99,14 +102,22 @@ class TokenOut(msgspec.Struct, frozen=True, array_like=True):
     top: list[tuple[int, float]] | None = None
 
 
-class StepResult(msgspec.Struct, frozen=True, tag=True):
-    """All that one step drew; `started` are generations whose prompt was first run in it.
+class Started(msgspec.Struct, frozen=True, array_like=True):
+    """A generation whose prompt began to run.
 
-    `started` carries time.monotonic() seconds, one clock for all processes of a machine.
+    `at` is in time.monotonic() seconds, one clock for all processes of a machine.
     """
 
+    id: int
+    at: float
+    cached: int  # prompt tokens found in the prefix cache
+
+
+class StepResult(msgspec.Struct, frozen=True, tag=True):
+    """All that one step drew, and the generations whose prompt was first run in it."""
+
     tokens: list[TokenOut]
-    started: list[tuple[int, float]]
+    started: list[Started]
     stats: EngineStats
 
 

@@ -31,4 +31,6 @@ class Int4:
         inverse = torch.where(step > 0, 1 / step, 0.0)
         numbers = ((groups - minimums.float()) * inverse).round().clamp(0, _TOP)
         numbers = numbers.to(torch.uint8).view(rows, -1)[:, :width]
-        return QuantizedMatrix(numbers.contiguous(), scales.squeeze(-1), minimums.squeeze(-1))
+        return QuantizedMatrix(
+            numbers.contiguous(), scales.squeeze(-1), minimums.squeeze(-1), GROUP
+        )

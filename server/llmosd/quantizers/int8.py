@@ -16,4 +16,6 @@ class Int8:
         wide = weight.float()
         scales = wide.abs().amax(dim=1, keepdim=True) / _TOP
         inverse = torch.where(scales > 0, 1 / scales, 0.0)
-        return QuantizedMatrix((wide * inverse).round().to(torch.int8), scales, None)
+        return QuantizedMatrix(
+            (wide * inverse).round().to(torch.int8), scales, None, weight.shape[1]
+        )

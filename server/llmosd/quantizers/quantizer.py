@@ -8,13 +8,14 @@ from torch import Tensor
 class QuantizedMatrix(NamedTuple):
     """A matrix (out_features, in_features) as small integers.
 
-    value = number * scale + minimum; scales and minimums are (out_features, groups), each group
-    as many features wide as `in_features` and `groups` say. minimums is None where it is 0.
+    value = number * scale + minimum; scales and minimums are (out_features, groups) of `group`
+    features each, the last of which may be shorter. minimums is None where it is 0.
     """
 
     numbers: Tensor
     scales: Tensor
     minimums: Tensor | None
+    group: int
 
 
 class Quantizer(Protocol):
@@ -27,12 +28,11 @@ class Quantizer(Protocol):
 def dequantize(matrix: QuantizedMatrix) -> Tensor:
     """The float32 matrix that the numbers stand for."""
     width = matrix.numbers.shape[1]
-    per_group = -(-width // matrix.scales.shape[1])
-    values = matrix.numbers.float() * _spread(matrix.scales, per_group, width)
+    values = matrix.numbers.float() * _spread(matrix.scales, matrix.group, width)
     if matrix.minimums is None:
         return values
-    return values + _spread(matrix.minimums, per_group, width)
+    return values + _spread(matrix.minimums, matrix.group, width)
 
 
-def _spread(groups: Tensor, per_group: int, width: int) -> Tensor:
-    return groups.float().repeat_interleave(per_group, dim=1)[:, :width]
+def _spread(groups: Tensor, group: int, width: int) -> Tensor:
+    return groups.float().repeat_interleave(group, dim=1)[:, :width]

@@ -50,8 +50,9 @@ class _Conversation:
 class Conversations:
     """State of one Converse call."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, tenant: str) -> None:
         self._generator = generator
+        self._tenant = tenant
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self._events: asyncio.Queue[pb.GenerateEvent | None] = asyncio.Queue(_QUEUED_EVENTS)
         self._reader: asyncio.Task[None] | None = None
@@ -142,7 +143,7 @@ class Conversations:
         conversation.turn += 1
         conversation.cancelled = False
         try:
-            running = await self._generator.start(conversation.request)
+            running = await self._generator.start(conversation.request, self._tenant)
             conversation.running = running
             try:
                 if conversation.cancelled:  # while it was being prepared

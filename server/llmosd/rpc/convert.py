@@ -169,7 +169,9 @@ def event(step: Delta | ChoiceEnd | Outcome) -> generation_service_pb2.GenerateE
 def usage(outcome: Outcome) -> generation_service_pb2.Usage:
     """Token counts."""
     return generation_service_pb2.Usage(
-        prompt_tokens=outcome.prompt_tokens, completion_tokens=outcome.completion_tokens
+        prompt_tokens=outcome.prompt_tokens,
+        cached_prompt_tokens=outcome.cached_prompt_tokens,
+        completion_tokens=outcome.completion_tokens,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from llmos.v1.generation_service_pb2 import FinishReason
 from llmosd.errors import LlmosError
-from llmosd.ipc.messages import TokenOut
+from llmosd.ipc.messages import Started, TokenOut
 from llmosd.supervisor.engine_handle import EngineHandle
 from llmosd.text.detokenizer import Detokenizer, StopMatcher
 from llmosd.text.vocabulary import Vocabulary
@@ -65,6 +65,7 @@ class Outcome:
     """All answers are complete. Times in seconds."""
 
     prompt_tokens: int
+    cached_prompt_tokens: int
     completion_tokens: int
     queue: float
     prefill: float
@@ -116,6 +117,7 @@ class Generation:
         self._want_tokens = want_tokens
         self._arrived = arrived
         self._started = self._first = self._last = 0.0
+        self._cached = 0
         self._news = asyncio.Event()
         self._error: LlmosError | None = None
         self._handle: EngineHandle | None = None
@@ -139,9 +141,9 @@ class Generation:
         """What an answer said so far."""
         return "".join(self._answers[choice].text)
 
-    def on_started(self, at: float) -> None:
+    def on_started(self, started: Started) -> None:
         """The prompt began to run."""
-        self._started = self._started or at
+        self._started, self._cached = started.at, started.cached
 
     def on_token(self, token: TokenOut) -> None:
         """An answer grew by one token."""
@@ -209,6 +211,7 @@ class Generation:
         first = self._first or started
         return Outcome(
             prompt_tokens=self._prompt_tokens,
+            cached_prompt_tokens=self._cached,
             completion_tokens=self.num_tokens,
             queue=started - self._arrived,
             prefill=first - started,

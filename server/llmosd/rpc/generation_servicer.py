@@ -6,6 +6,7 @@ from typing import Any
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
 from llmosd.rpc import convert
+from llmosd.rpc.caller import tenant_of
 from llmosd.rpc.converse import Conversations
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome
@@ -23,19 +24,19 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self._catalog = catalog
         self._texts = texts
 
-    async def Generate(self, request: pb.GenerateRequest, _context: Any) -> pb.GenerateResponse:
+    async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
         """The whole answer in one message."""
-        running = await self._generator.start(request)
+        running = await self._generator.start(request, tenant_of(context))
         try:
             return await _collect(running)
         finally:
             self._generator.end(running.generation)
 
     async def StreamGenerate(
-        self, request: pb.GenerateRequest, _context: Any
+        self, request: pb.GenerateRequest, context: Any
     ) -> AsyncIterator[pb.GenerateEvent]:
         """The answer as it grows."""
-        running = await self._generator.start(request)
+        running = await self._generator.start(request, tenant_of(context))
         try:
             async for event in numbered(running, running.generation.name, turn=1, first=1):
                 yield event
@@ -43,10 +44,10 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             self._generator.end(running.generation)
 
     async def Converse(
-        self, requests: AsyncIterator[pb.ConverseRequest], _context: Any
+        self, requests: AsyncIterator[pb.ConverseRequest], context: Any
     ) -> AsyncIterator[pb.GenerateEvent]:
         """Many generations on one stream."""
-        conversations = Conversations(self._generator)
+        conversations = Conversations(self._generator, tenant_of(context))
         try:
             async for event in conversations.run(requests):
                 yield event

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,6 @@ from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
-from llmosd.supervisor.engine_handle import EngineHandle
 from llmosd.supervisor.pool import ModelPool
 
 # Names of ended generations that CancelGeneration still knows.
@@ -50,7 +50,7 @@ class Generator:
         """Generations that run or wait."""
         return len(self._running)
 
-    async def start(self, request: generation_service_pb2.GenerateRequest) -> Running:
+    async def start(self, request: generation_service_pb2.GenerateRequest, tenant: str) -> Running:
         """Submit a generation. The caller calls `end` when it is done with it, however it ended."""
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
@@ -69,7 +69,8 @@ class Generator:
         )
         eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
         stop_ids = sorted({*eos, *chosen.stop_ids})
-        self._submit(generation, handle, prompt, chosen, stop_ids)
+        make = _maker(prompt, chosen, stop_ids, tenant)
+        generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
         return Running(generation, record, chosen, len(prompt))
@@ -102,25 +103,19 @@ class Generator:
             raise InvalidField.of(kind, "makes no tokens; send some text")
         return ids
 
-    def _submit(
-        self,
-        generation: Generation,
-        handle: EngineHandle,
-        prompt: list[int],
-        chosen: convert.Parameters,
-        stop_ids: list[int],
-    ) -> None:
-        identifier = handle.submit(
-            generation,
-            lambda identifier: Submit(
-                id=identifier,
-                prompt=prompt,
-                num_choices=chosen.num_choices,
-                max_tokens=chosen.max_tokens,
-                min_tokens=chosen.min_tokens,
-                stop_ids=stop_ids,
-                sampling=chosen.sampling,
-                num_logprobs=chosen.num_logprobs,
-            ),
-        )
-        generation.attach(handle, identifier)
+
+def _maker(
+    prompt: list[int], chosen: convert.Parameters, stop_ids: list[int], tenant: str
+) -> Callable[[int], Submit]:
+    """Makes the engine's order, once the generation has its number there."""
+    return lambda identifier: Submit(
+        id=identifier,
+        prompt=prompt,
+        num_choices=chosen.num_choices,
+        max_tokens=chosen.max_tokens,
+        min_tokens=chosen.min_tokens,
+        stop_ids=stop_ids,
+        sampling=chosen.sampling,
+        num_logprobs=chosen.num_logprobs,
+        tenant=tenant,
+    )

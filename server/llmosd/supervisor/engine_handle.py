@@ -19,6 +19,7 @@ from llmosd.ipc.messages import (
     Ready,
     Rejected,
     Shutdown,
+    Started,
     StepResult,
     Submit,
     TokenOut,
@@ -31,8 +32,8 @@ _STOP_SECONDS = 5.0
 class Listener(Protocol):
     """Who hears what becomes of a generation. Called on the event loop; must not block."""
 
-    def on_started(self, at: float) -> None:
-        """The prompt began to run, at time.monotonic() seconds."""
+    def on_started(self, started: Started) -> None:
+        """The prompt began to run."""
 
     def on_token(self, token: TokenOut) -> None:
         """An answer grew."""
@@ -50,7 +51,7 @@ class EngineHandle:
         """Use `start`."""
         self.ready = ready
         self.order = order
-        self.stats = EngineStats(0, 0, 0, 0, 0)
+        self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0)
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits
@@ -173,9 +174,9 @@ class EngineHandle:
     def _take(self, message: object) -> None:
         if isinstance(message, StepResult):
             self.stats = message.stats
-            for identifier, at in message.started:
-                if identifier in self._listeners:
-                    self._listeners[identifier].on_started(at)
+            for started in message.started:
+                if started.id in self._listeners:
+                    self._listeners[started.id].on_started(started)
             for token in message.tokens:
                 listener = self._listeners.get(token.id)
                 if listener is not None:

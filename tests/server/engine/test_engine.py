@@ -1,4 +1,7 @@
-"""The engine on a tiny random model: batching, preemption, forks, cancels; against itself alone."""
+"""The engine on a tiny random model: batching, preemption, forks, cancels; against itself alone.
+
+What must not change an answer is tried in every arithmetic of the CPU.
+"""
 
 import dataclasses
 import random
@@ -11,7 +14,9 @@ from llmosd.engine.loader import load
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
 
-BLOCK_BYTES = 2 * 2 * 2 * 16 * 16 * 4  # keys and values, 2 layers, 2 kv heads, 16 dims, float32
+# Keys and values, 2 layers, 2 key-value heads, 16 positions, 16 dimensions; float32 or bfloat16.
+BLOCK_BYTES = {"float32": 2 * 2 * 2 * 16 * 16 * 4, "int8": 2 * 2 * 2 * 16 * 16 * 2}
+BLOCK_BYTES["int4"] = BLOCK_BYTES["int8"]
 SAMPLED = SamplingSpec(1.3, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 42, {})
 GREEDY = msgspec.structs.replace(SAMPLED, temperature=0.0)
 
@@ -26,10 +31,12 @@ def folder(tmp_path_factory):
     return output
 
 
-def make(folder, *, blocks=512, max_sequences=32, step_tokens=64):
+def make(folder, *, dtype="float32", blocks=512, max_sequences=32, step_tokens=64):
+    cache = blocks * BLOCK_BYTES[dtype]
     order = LoadEngine(
-        str(folder), "cpu", "float32", "", blocks * BLOCK_BYTES, max_sequences, step_tokens, 2, 0.5
-    )
+        str(folder), "cpu", dtype, "", cache, max_sequences, step_tokens, threads=2,
+        heartbeat_seconds=0.5,
+    )  # fmt: skip
     engine, ready = load(order, lambda *_: None)
     assert ready.kv_blocks == blocks
     return engine
@@ -60,10 +67,16 @@ def finish(engine, submits):
     return answers
 
 
+@pytest.fixture(scope="module", params=BLOCK_BYTES)
+def dtype(request):
+    """Each arithmetic in turn."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def alone(folder):
+def alone(folder, dtype):
     """Each request run with nothing beside it."""
-    engine = make(folder)
+    engine = make(folder, dtype=dtype)
     answers = {}
     for submit in requests(24):
         answers.update(finish(engine, [submit]))
@@ -71,18 +84,87 @@ def alone(folder):
 
 
 @pytest.mark.parametrize("step_tokens", [32, 64, 512])
-def test_batch_equals_alone(folder, alone, step_tokens):
+def test_batch_equals_alone(folder, dtype, alone, step_tokens):
     """Tokens and log-probabilities to the bit, for any size of prompt chunks."""
-    engine = make(folder, step_tokens=step_tokens)
+    engine = make(folder, dtype=dtype, step_tokens=step_tokens)
     assert finish(engine, requests(24)) == alone
     assert engine.stats.preemptions == 0
 
 
-def test_preemption_changes_nothing(folder, alone):
+def test_preemption_changes_nothing(folder, dtype, alone):
     """With room for a fifth of the work, sequences are computed again, and say the same."""
-    engine = make(folder, blocks=14)
+    engine = make(folder, dtype=dtype, blocks=14)
     assert finish(engine, requests(24)) == alone
     assert engine.stats.preemptions > 0
+
+
+def test_cached_prefixes_change_nothing(folder, dtype, alone):
+    """A second round finds what the first one computed, in order or all at once."""
+    engine = make(folder, dtype=dtype)
+    for submits in ([submit] for submit in requests(24)):
+        finish(engine, submits)
+    known = engine.stats.cached_tokens
+    assert finish(engine, requests(24)) == alone
+    full = sum((len(submit.prompt) - 1) // 16 * 16 for submit in requests(24))
+    assert engine.stats.cached_tokens - known == full > 0
+
+
+def test_a_growing_chat_is_computed_once(folder):
+    """The next turn finds the answer before it too; its own last token is always computed."""
+    engine = make(folder)
+    prompt = list(range(48))
+    first, started = _run(engine, Submit(1, prompt, 1, 20, 0, [], GREEDY, -1))
+    assert started.cached == 0
+    _, again = _run(engine, Submit(2, prompt, 1, 20, 0, [], GREEDY, -1))
+    assert again.cached == 32
+    longer = [*prompt, *first, 5, 6, 7]
+    _, grown = _run(engine, Submit(3, longer, 1, 20, 0, [], GREEDY, -1))
+    assert grown.cached == 64  # of 48 + 19 tokens whose keys and values there were
+
+
+def test_tenants_do_not_share(folder):
+    """What one tenant's prompt left cannot be found, or timed, by another."""
+    engine = make(folder)
+    submit = Submit(1, list(range(100)), 1, 5, 0, [], GREEDY, -1, "one")
+    said, _ = _run(engine, submit)
+    _, other = _run(engine, msgspec.structs.replace(submit, id=2, tenant="two"))
+    again, own = _run(engine, msgspec.structs.replace(submit, id=3))
+    assert (other.cached, own.cached) == (0, 96)
+    assert again == said
+
+
+def test_cached_blocks_give_way(folder):
+    """A full cache serves new prompts, and forgets what was used longest ago, its end first."""
+    engine = make(folder, blocks=8)
+    submits = [Submit(at, [at] * 50, 1, 2, 0, [], GREEDY, -1) for at in range(4)]
+    for submit in submits[:3]:
+        _run(engine, submit)
+    assert engine.stats.kv_blocks_used == 0
+    assert _run(engine, submits[2])[1].cached == 48
+    assert _run(engine, submits[0])[1].cached == 16
+    assert _run(engine, submits[2])[1].cached == 48
+
+
+def test_a_damaged_block_would_be_seen(folder):
+    """The control: an answer through a wrong cached block is another answer."""
+    engine = make(folder)
+    submit = Submit(1, list(range(60)), 1, 20, 0, [], GREEDY, 5)
+    said, _ = _run(engine, submit)
+    for part in engine._runner._cache.whole:
+        part.copy_(part.flip(1))
+    assert _run(engine, submit)[0] != said
+
+
+def _run(engine, submit):
+    """One generation's tokens, and how it started."""
+    engine.submit(submit)
+    tokens, started = [], []
+    while engine.has_work:
+        result = engine.step()
+        tokens += [out.token for out in result.tokens]
+        started += result.started
+    (only,) = started
+    return tokens, only
 
 
 def test_seed_decides(folder):
