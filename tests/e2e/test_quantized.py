@@ -40,7 +40,8 @@ def test_batch_equals_alone(client, quantized):
         for at in range(8):
             conversation.start(str(at), name, PROMPTS[at % 4], **options)
         tokens = {str(at): [] for at in range(8)}
-        for event in conversation.finish():
+        conversation.done_sending()
+        for event in conversation:
             tokens[event.generation_id] += getattr(event, "tokens", ())
     for at in range(8):
         assert tuple(tokens[str(at)]) == alone[at % 4][0].tokens
@@ -64,6 +65,6 @@ def test_what_has_no_runner_is_refused(daemon, client, tiny_folders):
     daemon.install("gpt2-int8", tiny_folders["tiny-gpt2"])
     with pytest.raises(InvalidFieldError, match="float32, bfloat16") as caught:
         client.load_model("gpt2-int8", dtype="int8").result()
-    assert caught.value.field == "dtype"
+    assert [violation.field for violation in caught.value.violations] == ["dtype"]
     assert daemon.residency("gpt2-int8").state == "unloaded"
     client.delete_model("gpt2-int8")
