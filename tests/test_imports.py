@@ -26,7 +26,7 @@ RULES = {
     "text": ({"store", "ipc", *BASE}, {"tokenizers", "jinja2"}),
     "engine": (
         {"architectures", "quantizers", "store", "ipc", *BASE},
-        {"torch", "numba", "numpy", "safetensors", "llmos_kernels"},
+        {"torch", "numba", "numpy", "safetensors", "llmos_kernels", "llguidance"},
     ),
     "jobs": (
         {"architectures", "quantizers", "objectives", "metrics", "store", "text", "ipc", *BASE},
@@ -40,7 +40,7 @@ RULES = {
 }
 HEAVY = {
     "torch", "numba", "numpy", "grpc", "llmos", "llmos_kernels", "safetensors", "tokenizers",
-    "jinja2", "protovalidate", "transformers", "gguf", "peft", "trl", "llmos_client",
+    "jinja2", "protovalidate", "llguidance", "transformers", "gguf", "peft", "trl", "llmos_client",
 }  # fmt: skip
 
 

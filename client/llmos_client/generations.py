@@ -15,6 +15,8 @@ class FinishReason(StrEnum):
     STOP_TEXT = "stop_text"
     MAX_TOKENS = "max_tokens"
     CANCELLED = "cancelled"
+    COMPLETE = "complete"
+    TOOL_CALLS = "tool_calls"
 
 
 @dataclass(frozen=True, slots=True)

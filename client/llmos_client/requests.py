@@ -47,12 +47,22 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class GenerateOptions(SamplingOptions, total=False):
-    """The input, one of messages and tokens where no prompt is given, and how to answer it."""
+    """The input, one of messages and tokens where no prompt is given, and how to answer it.
+
+    `tool_choice` is "auto", "none", "required" or a tool's name. One of json_schema, regex, grammar
+    and choices gives the answer its form; see llmos.v1.Constraint.
+    """
 
     messages: Sequence[MessageLike]
     tools: Sequence[Mapping[str, Any]]
+    tool_choice: str
+    parallel_tool_calls: bool
     tokens: Sequence[int]
     parse_special: bool
+    json_schema: Mapping[str, Any] | str | None
+    regex: str | None
+    grammar: str | None
+    choices: Sequence[str]
 
 
 _SAMPLING = (
@@ -80,8 +90,12 @@ def generate_request(
         request.text.CopyFrom(_text(prompt, parse_special=options.get("parse_special", False)))
     elif messages is not None:
         request.chat.CopyFrom(chat_input(messages, options.get("tools", ())))
+        choice, parallel = options.get("tool_choice", ""), options.get("parallel_tool_calls", False)
+        if choice or parallel:
+            request.chat.tool_choice.CopyFrom(_tool_choice(choice, parallel=parallel))
     else:
         request.tokens.ids.extend(tokens or ())
+    _fill_constraint(request, options)
     _fill_parameters(request, options)
     return request
 
@@ -186,6 +200,29 @@ def _tool(tool: Mapping[str, Any]) -> chat_pb2.Tool:
         description=tool.get("description", ""),
         parameters_json_schema=schema if isinstance(schema, str) else json.dumps(schema),
     )
+
+
+def _tool_choice(choice: str, *, parallel: bool) -> chat_pb2.ToolChoice:
+    modes = chat_pb2.ToolChoice.Mode
+    if f"MODE_{choice.upper()}" in dict(modes.items()) and choice == choice.lower():
+        return chat_pb2.ToolChoice(mode=enum_value(modes, "MODE_", choice), parallel=parallel)
+    return chat_pb2.ToolChoice(name=choice, parallel=parallel)
+
+
+def _fill_constraint(
+    request: generation_service_pb2.GenerateRequest, options: GenerateOptions
+) -> None:
+    names = ("json_schema", "regex", "grammar", "choices")
+    every: dict[str, Any] = {name: options.get(name) for name in names}
+    given = {name: value for name, value in every.items() if value not in (None, ())}
+    if len(given) > 1:
+        raise TypeError(f"give one of {' and '.join(given)}")
+    for name, value in given.items():
+        if name == "choices":
+            request.constraint.choice.texts.extend(value)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            setattr(request.constraint, name, text)
 
 
 def _tool_call(call: ToolCall | Mapping[str, str]) -> chat_pb2.ToolCall:

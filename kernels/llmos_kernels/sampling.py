@@ -1,9 +1,9 @@
 """From logits to token ids: one pass over the batch, one thread per row.
 
-Order, as in transformers' generation: logit bias, repetition penalty, presence and frequency
-penalties, temperature, top-k, top-p, min-p, draw. Log-probabilities are of the model's own
-distribution, before all of these. A row's token depends on its own inputs only. Twin:
-reference.sample.
+Order, as in transformers' generation: mask, logit bias, repetition penalty, presence and
+frequency penalties, temperature, top-k, top-p, min-p, draw. Log-probabilities are of the model's
+own distribution, before all of these. A row's token depends on its own inputs only. Twins:
+reference.penalize and reference.distribution.
 """
 
 from typing import Any
@@ -18,7 +18,8 @@ from llmos_kernels.random import uniform
 @parallel_kernel
 def sample(
     logits: Any, params: Any, seeds: Any, draws: Any, seen: Any, seen_at: Any, bias: Any,
-    bias_at: Any, tokens: Any, logprobs: Any, top_ids: Any, top_logprobs: Any,
+    bias_at: Any, masks: Any, mask_of: Any, tokens: Any, logprobs: Any, top_ids: Any,
+    top_logprobs: Any,
 ) -> None:  # fmt: skip
     """Draw one token per row. `logits` is overwritten.
 
@@ -31,6 +32,8 @@ def sample(
         seen_at: (rows + 1,) int64, where each row's entries begin.
         bias: (entries,) records of BIAS, row after row.
         bias_at: (rows + 1,) int64.
+        masks: (masked, ceil(vocab / 32)) int32: bit token % 32 of word token // 32 allows a token.
+        mask_of: (rows,) int32, the row of `masks` that a row keeps to; -1 for none.
         tokens: (rows,) int32, out.
         logprobs: (rows,) float32, out, of the drawn token; written where num_logprobs >= 0.
         top_ids, top_logprobs: (rows, width) int32 and float32, out: the first num_logprobs columns
@@ -47,6 +50,8 @@ def sample(
                 top_ids[row, at] = best[at]
                 top_logprobs[row, at] = line[best[at]] - raw
         kept = line.copy() if wanted >= 0 else line
+        if mask_of[row] >= 0:
+            _apply_mask(line, masks[mask_of[row]])
         _apply_bias(line, bias, bias_at[row], bias_at[row + 1])
         _apply_penalties(line, spec, seen, seen_at[row], seen_at[row + 1])
         if spec.temperature < np.float32(1e-4):
@@ -139,6 +144,17 @@ def _argmax(line: Any) -> Any:
         if line[at] == peak:
             return at
     return 0
+
+
+@inlined
+def _apply_mask(line: Any, mask: Any) -> None:
+    for word in range(mask.shape[0]):
+        bits = mask[word]
+        if bits != -1:
+            first = 32 * word
+            for bit in range(min(32, line.shape[0] - first)):
+                if (bits >> bit) & 1 == 0:
+                    line[first + bit] = np.float32(-np.inf)
 
 
 @inlined

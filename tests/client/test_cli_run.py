@@ -102,3 +102,20 @@ def test_a_reader_that_leaves_is_no_error_message(daemon, start):
     assert process.stderr.read() == b"convert 2 tensors\n"
     process.stderr.close()
     assert daemon.cancelled_event.wait(5)
+
+
+def test_run_passes_the_form(cli, daemon, tmp_path):
+    """Inline or from a file; one form at most."""
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object"}')
+    cli("run", "smollm2", "x", "--json-schema", f"@{schema}")
+    cli("run", "smollm2", "x", "--regex", "[0-9]+")
+    cli("run", "smollm2", "x", "--choice", "a", "--choice", "b")
+    forms = [request.constraint for request in daemon.seen("StreamGenerate")]
+    assert [form.WhichOneof("kind") for form in forms] == ["json_schema", "regex", "choice"]
+    assert (forms[0].json_schema, list(forms[2].choice.texts)) == ('{"type": "object"}', ["a", "b"])
+    clash = cli("run", "smollm2", "x", "--regex", "a", "--choice", "b")
+    missing = cli("run", "smollm2", "x", "--grammar", "@/nowhere")
+    assert (clash.code, missing.code) == (2, 2)
+    assert "give one of" in clash.err
+    assert "--grammar" in missing.err

@@ -27,8 +27,11 @@ VECTORS = [
 VOCAB = 1000
 
 
-def run(logits, *, seeds=None, places=None, seen=(), bias=(), **values):
-    """Tokens, logprobs and top lists for rows that share their parameters."""
+def run(logits, *, seeds=None, places=None, seen=(), bias=(), allowed=None, **values):
+    """Tokens, logprobs and top lists for rows that share their parameters.
+
+    `allowed` are the tokens each row may draw; None allows a row all.
+    """
     rows = len(logits)
     params = np.zeros(rows, PARAMS)
     defaults = {"temperature": 1.0, "top_p": 1.0, "repetition": 1.0, "num_logprobs": -1}
@@ -41,13 +44,26 @@ def run(logits, *, seeds=None, places=None, seen=(), bias=(), **values):
         starts = np.arange(rows + 1, dtype=np.int64) * len(entries)
         return np.array(list(entries) * rows, dtype), starts
 
+    masked = packed(allowed or [None] * rows)
     tokens, logprobs = np.empty(rows, np.int32), np.full(rows, np.nan, np.float32)
     top_ids, top_logprobs = np.empty((rows, 20), np.int32), np.empty((rows, 20), np.float32)
     sample(
-        logits.copy(), params, seeds, places, *ragged(seen, SEEN), *ragged(bias, BIAS),
+        logits.copy(), params, seeds, places, *ragged(seen, SEEN), *ragged(bias, BIAS), *masked,
         tokens, logprobs, top_ids, top_logprobs,
     )  # fmt: skip
     return tokens, logprobs, top_ids, top_logprobs
+
+
+def packed(allowed):
+    """Bits as the kernel has them, made by NumPy's own packing."""
+    masks, mask_of = [], np.full(len(allowed), -1, np.int32)
+    for row, tokens in enumerate(allowed):
+        if tokens is not None:
+            bits = np.zeros(-(-VOCAB // 32) * 32, np.uint8)
+            bits[list(tokens)] = 1
+            mask_of[row] = len(masks)
+            masks.append(np.packbits(bits, bitorder="little").view(np.int32))
+    return (np.stack(masks) if masks else np.empty((0, 0), np.int32)), mask_of
 
 
 def normal(rows, seed=0):
@@ -160,6 +176,35 @@ def test_logit_bias_and_ban():
     assert biased[0].tolist() == [5]
     assert banned[0][0] != best
     np.testing.assert_array_equal(plain[3][:, :3], biased[3][:, :3])
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0.0}, {}, {"top_k": 40}, {"top_p": 0.9}, {"min_p": 0.05}]
+)
+def test_masks(options):
+    """A masked row draws what it may, as if the rest were impossible; the others are not touched."""
+    logits = normal(300)
+    allowed = [None if row % 3 == 0 else {5, 31, 32, 700, VOCAB - 1} for row in range(300)]
+    tokens = run(logits, allowed=allowed, **options)[0]
+    assert set(tokens[np.arange(300) % 3 > 0]) <= {5, 31, 32, 700, VOCAB - 1}
+    assert len(set(tokens[1::3])) > 1
+    assert np.array_equal(tokens[::3], run(logits, **options)[0][::3])
+    banned = logits.copy()
+    kept = np.isin(np.arange(VOCAB), [5, 31, 32, 700, VOCAB - 1])
+    banned[:, ~kept] = -np.inf
+    assert np.array_equal(tokens[1::3], run(banned, **options)[0][1::3])
+
+
+def test_masks_leave_logprobs_alone():
+    """Log-probabilities are the model's own, whatever the constraint."""
+    logits = normal(4)
+    free = run(logits, temperature=0.0, num_logprobs=3)
+    held = run(logits, temperature=0.0, num_logprobs=3, allowed=[{1}, {1}, None, None])
+    assert np.array_equal(free[2][:, :3], held[2][:, :3])
+    assert np.array_equal(free[3][:, :3], held[3][:, :3])
+    assert held[0][0] == 1
+    expected = logits[0, 1] - np.log(np.exp(logits[0].astype(np.float64)).sum())
+    assert held[1][0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_logprobs():

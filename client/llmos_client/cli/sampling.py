@@ -1,6 +1,7 @@
 """The options of `run` and `chat` that say how tokens are drawn."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -30,6 +31,33 @@ def sampling_options(function: F) -> F:
         decorated = click.option(option, name, type=kind, help=text)(decorated)
     result: F = decorated
     return result
+
+
+def form_options(function: F) -> F:
+    """Add the options that give the answer its form."""
+    choice = click.option("--choice", "choices", multiple=True, help="Answer one of these texts.")
+    decorated: Any = choice(function)
+    for option, text in reversed(_FORMS.items()):
+        add = click.option(option, metavar="TEXT|@FILE", callback=_text_or_file, help=text)
+        decorated = add(decorated)
+    result: F = decorated
+    return result
+
+
+_FORMS = {
+    "--json-schema": "Answer JSON that keeps this schema.",
+    "--regex": "Answer what matches this regular expression, whole.",
+    "--grammar": "Answer a sentence of this Lark grammar.",
+}
+
+
+def _text_or_file(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    if value is None or not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13llmos/v1/chat.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\"k\n\tChatInput\x12\x34\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x08\x12(\n\x05tools\x18\x02 \x03(\x0b\x32\x0e.llmos.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\"\xbc\x03\n\x0b\x43hatMessage\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x1a.llmos.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x31\n\ntool_calls\x18\x03 \x03(\x0b\x32\x12.llmos.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04:\xb1\x01\xbaH\xad\x01\x1a\xaa\x01\n\x16\x63hat_message.not_empty\x12Ma message needs content, unless the assistant said nothing or made tool_calls\x1a\x41this.content != \'\' || size(this.tool_calls) > 0 || this.role == 3\"~\n\x04Tool\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1e\n\x0b\x64\x65scription\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\x12)\n\x16parameters_json_schema\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"p\n\x08ToolCall\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x04name\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12!\n\x0e\x61rguments_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13llmos/v1/chat.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\"\x96\x01\n\tChatInput\x12\x34\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x08\x12(\n\x05tools\x18\x02 \x03(\x0b\x32\x0e.llmos.v1.ToolB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12)\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x14.llmos.v1.ToolChoice\"\xb7\x01\n\nToolChoice\x12\x31\n\x04mode\x18\x01 \x01(\x0e\x32\x19.llmos.v1.ToolChoice.ModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x10\n\x08parallel\x18\x03 \x01(\x08\"M\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_AUTO\x10\x01\x12\r\n\tMODE_NONE\x10\x02\x12\x11\n\rMODE_REQUIRED\x10\x03\"\xbc\x03\n\x0b\x43hatMessage\x12\x34\n\x04role\x18\x01 \x01(\x0e\x32\x1a.llmos.v1.ChatMessage.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x31\n\ntool_calls\x18\x03 \x03(\x0b\x32\x12.llmos.v1.ToolCallB\t\xbaH\x06\x92\x01\x03\x10\x80\x01\x12\x1e\n\x0ctool_call_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04:\xb1\x01\xbaH\xad\x01\x1a\xaa\x01\n\x16\x63hat_message.not_empty\x12Ma message needs content, unless the assistant said nothing or made tool_calls\x1a\x41this.content != \'\' || size(this.tool_calls) > 0 || this.role == 3\"~\n\x04Tool\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1e\n\x0b\x64\x65scription\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\x12)\n\x16parameters_json_schema\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"p\n\x08ToolCall\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x04name\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12!\n\x0e\x61rguments_json\x18\x03 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATINPUT'].fields_by_name['messages']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\010'
   _globals['_CHATINPUT'].fields_by_name['tools']._loaded_options = None
   _globals['_CHATINPUT'].fields_by_name['tools']._serialized_options = b'\272H\006\222\001\003\020\200\001'
+  _globals['_TOOLCHOICE'].fields_by_name['mode']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['mode']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_TOOLCHOICE'].fields_by_name['name']._loaded_options = None
+  _globals['_TOOLCHOICE'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CHATMESSAGE'].fields_by_name['role']._loaded_options = None
   _globals['_CHATMESSAGE'].fields_by_name['role']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CHATMESSAGE'].fields_by_name['tool_calls']._loaded_options = None
@@ -56,14 +60,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLCALL'].fields_by_name['name']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
   _globals['_TOOLCALL'].fields_by_name['arguments_json']._loaded_options = None
   _globals['_TOOLCALL'].fields_by_name['arguments_json']._serialized_options = b'\272H\006r\004(\200\200\020'
-  _globals['_CHATINPUT']._serialized_start=62
-  _globals['_CHATINPUT']._serialized_end=169
-  _globals['_CHATMESSAGE']._serialized_start=172
-  _globals['_CHATMESSAGE']._serialized_end=616
-  _globals['_CHATMESSAGE_ROLE']._serialized_start=341
-  _globals['_CHATMESSAGE_ROLE']._serialized_end=436
-  _globals['_TOOL']._serialized_start=618
-  _globals['_TOOL']._serialized_end=744
-  _globals['_TOOLCALL']._serialized_start=746
-  _globals['_TOOLCALL']._serialized_end=858
+  _globals['_CHATINPUT']._serialized_start=63
+  _globals['_CHATINPUT']._serialized_end=213
+  _globals['_TOOLCHOICE']._serialized_start=216
+  _globals['_TOOLCHOICE']._serialized_end=399
+  _globals['_TOOLCHOICE_MODE']._serialized_start=322
+  _globals['_TOOLCHOICE_MODE']._serialized_end=399
+  _globals['_CHATMESSAGE']._serialized_start=402
+  _globals['_CHATMESSAGE']._serialized_end=846
+  _globals['_CHATMESSAGE_ROLE']._serialized_start=571
+  _globals['_CHATMESSAGE_ROLE']._serialized_end=666
+  _globals['_TOOL']._serialized_start=848
+  _globals['_TOOL']._serialized_end=974
+  _globals['_TOOLCALL']._serialized_start=976
+  _globals['_TOOLCALL']._serialized_end=1088
 # @@protoc_insertion_point(module_scope)

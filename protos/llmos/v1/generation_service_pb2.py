@@ -26,10 +26,11 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from llmos.v1 import chat_pb2 as llmos_dot_v1_dot_chat__pb2
+from llmos.v1 import constraint_pb2 as llmos_dot_v1_dot_constraint__pb2
 from llmos.v1 import sampling_pb2 as llmos_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/generation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x13llmos/v1/chat.proto\x1a\x17llmos/v1/sampling.proto\"\x8e\x03\n\x0fGenerateRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x07 \x01(\x0b\x32\x1a.llmos.v1.OutputParametersB\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"9\n\tTextInput\x12\x15\n\x04text\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\rparse_special\x18\x02 \x01(\x08\"#\n\nTokenInput\x12\x15\n\x03ids\x18\x01 \x03(\rB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\xd7\x01\n\x10GenerateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.llmos.v1.Choice\x12\x1e\n\x05usage\x18\x05 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x06 \x01(\x0b\x32\x11.llmos.v1.Timings\"\xb1\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12%\n\x06tokens\x18\x05 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x06 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"\xa1\x01\n\x13\x45\x66\x66\x65\x63tiveParameters\x12.\n\x08sampling\x18\x01 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x02 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x03 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\"\xcd\x02\n\rGenerateEvent\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12.\n\x07started\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.GenerationStartedH\x00\x12*\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x19.llmos.v1.GenerationDeltaH\x00\x12,\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x18.llmos.v1.ChoiceFinishedH\x00\x12\x32\n\tcompleted\x18\x06 \x01(\x0b\x32\x1d.llmos.v1.GenerationCompletedH\x00\x12$\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12&\n\x08rejected\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x11GenerationStarted\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x0c\n\x04turn\x18\x05 \x01(\r\"~\n\x0fGenerationDelta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12%\n\x06tokens\x18\x03 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x04 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"]\n\x0e\x43hoiceFinished\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t\"Y\n\x13GenerationCompleted\x12\x1e\n\x05usage\x18\x01 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x02 \x01(\x0b\x32\x11.llmos.v1.Timings\"s\n\x0bTokenOutput\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x14\n\x07logprob\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\'\n\x03top\x18\x04 \x03(\x0b\x32\x1a.llmos.v1.TokenAlternativeB\n\n\x08_logprob\">\n\x10TokenAlternative\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"W\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"\xc2\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\x0f\x43onverseRequest\x12\x35\n\rgeneration_id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.:-]{1,64}$\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x19.llmos.v1.GenerateRequestH\x00\x12*\n\x06\x61ppend\x18\x03 \x01(\x0b\x32\x18.llmos.v1.ConverseAppendH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.llmos.v1.ConverseCancelH\x00\x42\x0f\n\x06\x61\x63tion\x12\x05\xbaH\x02\x08\x01\"E\n\x0e\x43onverseAppend\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\x10\n\x0e\x43onverseCancel\"R\n\x17\x43\x61ncelGenerationRequest\x12\x37\n\ngeneration\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^generations/[a-z0-9]{1,64}$\"\xa1\x01\n\x18\x43\x61ncelGenerationResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.llmos.v1.CancelGenerationResponse.State\"L\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_CANCELLED\x10\x01\x12\x17\n\x13STATE_ALREADY_ENDED\x10\x02\"\xdd\x01\n\x12\x43ountTokensRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12#\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r*\xa3\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46INISH_REASON_STOP_TOKEN\x10\x01\x12\x1b\n\x17\x46INISH_REASON_STOP_TEXT\x10\x02\x12\x1c\n\x18\x46INISH_REASON_MAX_TOKENS\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x32\x89\x03\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.llmos.v1.GenerateRequest\x1a\x1a.llmos.v1.GenerateResponse\x12\x46\n\x0eStreamGenerate\x12\x19.llmos.v1.GenerateRequest\x1a\x17.llmos.v1.GenerateEvent0\x01\x12\x42\n\x08\x43onverse\x12\x19.llmos.v1.ConverseRequest\x1a\x17.llmos.v1.GenerateEvent(\x01\x30\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.llmos.v1.CancelGenerationRequest\x1a\".llmos.v1.CancelGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.llmos.v1.CountTokensRequest\x1a\x1d.llmos.v1.CountTokensResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/generation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x13llmos/v1/chat.proto\x1a\x19llmos/v1/constraint.proto\x1a\x17llmos/v1/sampling.proto\"\xb8\x03\n\x0fGenerateRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x07 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\x12(\n\nconstraint\x18\x08 \x01(\x0b\x32\x14.llmos.v1.ConstraintB\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"9\n\tTextInput\x12\x15\n\x04text\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\rparse_special\x18\x02 \x01(\x08\"#\n\nTokenInput\x12\x15\n\x03ids\x18\x01 \x03(\rB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\xd7\x01\n\x10GenerateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.llmos.v1.Choice\x12\x1e\n\x05usage\x18\x05 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x06 \x01(\x0b\x32\x11.llmos.v1.Timings\"\xb1\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12%\n\x06tokens\x18\x05 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x06 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"\xa1\x01\n\x13\x45\x66\x66\x65\x63tiveParameters\x12.\n\x08sampling\x18\x01 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x02 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x03 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\"\xcd\x02\n\rGenerateEvent\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12.\n\x07started\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.GenerationStartedH\x00\x12*\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x19.llmos.v1.GenerationDeltaH\x00\x12,\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x18.llmos.v1.ChoiceFinishedH\x00\x12\x32\n\tcompleted\x18\x06 \x01(\x0b\x32\x1d.llmos.v1.GenerationCompletedH\x00\x12$\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12&\n\x08rejected\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x11GenerationStarted\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x0c\n\x04turn\x18\x05 \x01(\r\"~\n\x0fGenerationDelta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12%\n\x06tokens\x18\x03 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x04 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"]\n\x0e\x43hoiceFinished\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t\"Y\n\x13GenerationCompleted\x12\x1e\n\x05usage\x18\x01 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x02 \x01(\x0b\x32\x11.llmos.v1.Timings\"s\n\x0bTokenOutput\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x14\n\x07logprob\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\'\n\x03top\x18\x04 \x03(\x0b\x32\x1a.llmos.v1.TokenAlternativeB\n\n\x08_logprob\">\n\x10TokenAlternative\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"W\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"\xc2\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\x0f\x43onverseRequest\x12\x35\n\rgeneration_id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.:-]{1,64}$\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x19.llmos.v1.GenerateRequestH\x00\x12*\n\x06\x61ppend\x18\x03 \x01(\x0b\x32\x18.llmos.v1.ConverseAppendH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.llmos.v1.ConverseCancelH\x00\x42\x0f\n\x06\x61\x63tion\x12\x05\xbaH\x02\x08\x01\"E\n\x0e\x43onverseAppend\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\x10\n\x0e\x43onverseCancel\"R\n\x17\x43\x61ncelGenerationRequest\x12\x37\n\ngeneration\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^generations/[a-z0-9]{1,64}$\"\xa1\x01\n\x18\x43\x61ncelGenerationResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.llmos.v1.CancelGenerationResponse.State\"L\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_CANCELLED\x10\x01\x12\x17\n\x13STATE_ALREADY_ENDED\x10\x02\"\xdd\x01\n\x12\x43ountTokensRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12#\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r*\xdd\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46INISH_REASON_STOP_TOKEN\x10\x01\x12\x1b\n\x17\x46INISH_REASON_STOP_TEXT\x10\x02\x12\x1c\n\x18\x46INISH_REASON_MAX_TOKENS\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_COMPLETE\x10\x05\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x06\x32\x89\x03\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.llmos.v1.GenerateRequest\x1a\x1a.llmos.v1.GenerateResponse\x12\x46\n\x0eStreamGenerate\x12\x19.llmos.v1.GenerateRequest\x1a\x17.llmos.v1.GenerateEvent0\x01\x12\x42\n\x08\x43onverse\x12\x19.llmos.v1.ConverseRequest\x1a\x17.llmos.v1.GenerateEvent(\x01\x30\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.llmos.v1.CancelGenerationRequest\x1a\".llmos.v1.CancelGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.llmos.v1.CountTokensRequest\x1a\x1d.llmos.v1.CountTokensResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,54 +57,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTTOKENSREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_COUNTTOKENSREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_COUNTTOKENSREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
-  _globals['_FINISHREASON']._serialized_start=3357
-  _globals['_FINISHREASON']._serialized_end=3520
-  _globals['_GENERATEREQUEST']._serialized_start=180
-  _globals['_GENERATEREQUEST']._serialized_end=578
-  _globals['_TEXTINPUT']._serialized_start=580
-  _globals['_TEXTINPUT']._serialized_end=637
-  _globals['_TOKENINPUT']._serialized_start=639
-  _globals['_TOKENINPUT']._serialized_end=674
-  _globals['_GENERATERESPONSE']._serialized_start=677
-  _globals['_GENERATERESPONSE']._serialized_end=892
-  _globals['_CHOICE']._serialized_start=895
-  _globals['_CHOICE']._serialized_end=1072
-  _globals['_EFFECTIVEPARAMETERS']._serialized_start=1075
-  _globals['_EFFECTIVEPARAMETERS']._serialized_end=1236
-  _globals['_GENERATEEVENT']._serialized_start=1239
-  _globals['_GENERATEEVENT']._serialized_end=1572
-  _globals['_GENERATIONSTARTED']._serialized_start=1575
-  _globals['_GENERATIONSTARTED']._serialized_end=1725
-  _globals['_GENERATIONDELTA']._serialized_start=1727
-  _globals['_GENERATIONDELTA']._serialized_end=1853
-  _globals['_CHOICEFINISHED']._serialized_start=1855
-  _globals['_CHOICEFINISHED']._serialized_end=1948
-  _globals['_GENERATIONCOMPLETED']._serialized_start=1950
-  _globals['_GENERATIONCOMPLETED']._serialized_end=2039
-  _globals['_TOKENOUTPUT']._serialized_start=2041
-  _globals['_TOKENOUTPUT']._serialized_end=2156
-  _globals['_TOKENALTERNATIVE']._serialized_start=2158
-  _globals['_TOKENALTERNATIVE']._serialized_end=2220
-  _globals['_USAGE']._serialized_start=2222
-  _globals['_USAGE']._serialized_end=2309
-  _globals['_TIMINGS']._serialized_start=2312
-  _globals['_TIMINGS']._serialized_end=2506
-  _globals['_CONVERSEREQUEST']._serialized_start=2509
-  _globals['_CONVERSEREQUEST']._serialized_end=2730
-  _globals['_CONVERSEAPPEND']._serialized_start=2732
-  _globals['_CONVERSEAPPEND']._serialized_end=2801
-  _globals['_CONVERSECANCEL']._serialized_start=2803
-  _globals['_CONVERSECANCEL']._serialized_end=2819
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=2821
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=2903
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=2906
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=3067
-  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_start=2991
-  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_end=3067
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=3070
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=3291
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=3293
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=3354
-  _globals['_GENERATIONSERVICE']._serialized_start=3523
-  _globals['_GENERATIONSERVICE']._serialized_end=3916
+  _globals['_FINISHREASON']._serialized_start=3426
+  _globals['_FINISHREASON']._serialized_end=3647
+  _globals['_GENERATEREQUEST']._serialized_start=207
+  _globals['_GENERATEREQUEST']._serialized_end=647
+  _globals['_TEXTINPUT']._serialized_start=649
+  _globals['_TEXTINPUT']._serialized_end=706
+  _globals['_TOKENINPUT']._serialized_start=708
+  _globals['_TOKENINPUT']._serialized_end=743
+  _globals['_GENERATERESPONSE']._serialized_start=746
+  _globals['_GENERATERESPONSE']._serialized_end=961
+  _globals['_CHOICE']._serialized_start=964
+  _globals['_CHOICE']._serialized_end=1141
+  _globals['_EFFECTIVEPARAMETERS']._serialized_start=1144
+  _globals['_EFFECTIVEPARAMETERS']._serialized_end=1305
+  _globals['_GENERATEEVENT']._serialized_start=1308
+  _globals['_GENERATEEVENT']._serialized_end=1641
+  _globals['_GENERATIONSTARTED']._serialized_start=1644
+  _globals['_GENERATIONSTARTED']._serialized_end=1794
+  _globals['_GENERATIONDELTA']._serialized_start=1796
+  _globals['_GENERATIONDELTA']._serialized_end=1922
+  _globals['_CHOICEFINISHED']._serialized_start=1924
+  _globals['_CHOICEFINISHED']._serialized_end=2017
+  _globals['_GENERATIONCOMPLETED']._serialized_start=2019
+  _globals['_GENERATIONCOMPLETED']._serialized_end=2108
+  _globals['_TOKENOUTPUT']._serialized_start=2110
+  _globals['_TOKENOUTPUT']._serialized_end=2225
+  _globals['_TOKENALTERNATIVE']._serialized_start=2227
+  _globals['_TOKENALTERNATIVE']._serialized_end=2289
+  _globals['_USAGE']._serialized_start=2291
+  _globals['_USAGE']._serialized_end=2378
+  _globals['_TIMINGS']._serialized_start=2381
+  _globals['_TIMINGS']._serialized_end=2575
+  _globals['_CONVERSEREQUEST']._serialized_start=2578
+  _globals['_CONVERSEREQUEST']._serialized_end=2799
+  _globals['_CONVERSEAPPEND']._serialized_start=2801
+  _globals['_CONVERSEAPPEND']._serialized_end=2870
+  _globals['_CONVERSECANCEL']._serialized_start=2872
+  _globals['_CONVERSECANCEL']._serialized_end=2888
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=2890
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=2972
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=2975
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=3136
+  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_start=3060
+  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_end=3136
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=3139
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=3360
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=3362
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=3423
+  _globals['_GENERATIONSERVICE']._serialized_start=3650
+  _globals['_GENERATIONSERVICE']._serialized_end=4043
 # @@protoc_insertion_point(module_scope)

@@ -11,8 +11,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from socket import socket
+from typing import TYPE_CHECKING
 
+from llmosd.engine.grammar import GrammarCompiler, Matcher
 from llmosd.errors import LlmosError
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.ipc.messages import (
@@ -25,6 +28,12 @@ from llmosd.ipc.messages import (
     Submit,
     ToEngine,
 )
+
+if TYPE_CHECKING:
+    from llmosd.engine.engine import Engine
+
+# Frames, and grammars that were compiled: generation, and what came of it.
+Inbox = queue.SimpleQueue[ToEngine | tuple[int, Matcher | LlmosError]]
 
 
 def main() -> int:
@@ -48,31 +57,74 @@ def _serve(channel: Channel, order: LoadEngine) -> None:
     from llmosd.engine.loader import load  # noqa: PLC0415 - torch comes after the first frame
 
     engine, ready = load(order, _reporter(channel, order.heartbeat_seconds))
-    inbox: queue.SimpleQueue[ToEngine] = queue.SimpleQueue()
+    inbox: Inbox = queue.SimpleQueue()
+    compiler = GrammarCompiler(
+        Path(order.model_dir), ready.vocab_size, lambda *outcome: inbox.put(outcome)
+    )
     threading.Thread(target=_read, args=(channel, inbox), daemon=True).start()
     channel.send(ready)
-    while True:
+    desk = _Desk(channel, engine, compiler)
+    while not desk.closed:
         try:
             # An idle engine sleeps until a frame or the next heartbeat; a busy one only looks.
             wait = 0.0 if engine.has_work else order.heartbeat_seconds
-            while True:
-                message = inbox.get(timeout=wait) if wait else inbox.get_nowait()
+            while not desk.closed:
+                desk.take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
                 wait = 0.0
-                if isinstance(message, Shutdown):
-                    return
-                if isinstance(message, Cancel):
-                    engine.cancel(message.id, message.choice)
-                elif isinstance(message, Submit):
-                    try:
-                        engine.submit(message)
-                    except LlmosError as error:
-                        channel.send(Rejected(message.id, Failure.of(error)))
         except queue.Empty:
-            pass
-        channel.send(engine.step() if engine.has_work else Heartbeat(engine.stats))
+            channel.send(engine.step() if engine.has_work else Heartbeat(engine.stats))
+            desk.refuse_failed()
 
 
-def _read(channel: Channel, inbox: "queue.SimpleQueue[ToEngine]") -> None:
+class _Desk:
+    """Takes what comes in between two steps."""
+
+    def __init__(self, channel: Channel, engine: "Engine", compiler: GrammarCompiler) -> None:
+        self.closed = False
+        self._channel = channel
+        self._engine = engine
+        self._compiler = compiler
+        self._compiling: dict[int, Submit] = {}
+
+    def take(self, message: ToEngine | tuple[int, Matcher | LlmosError]) -> None:
+        if isinstance(message, tuple):
+            self._compiled(*message)
+        elif isinstance(message, Shutdown):
+            self.closed = True
+        elif isinstance(message, Cancel):
+            self._compiling.pop(message.id, None)
+            self._engine.cancel(message.id, message.choice)
+        elif isinstance(message, Submit) and message.constraint is not None:
+            self._compiling[message.id] = message
+            self._compiler.begin(message, message.constraint)
+        elif isinstance(message, Submit):
+            self._submit(message, None)
+
+    def refuse_failed(self) -> None:
+        for request_id, error in self._engine.refused.items():
+            self._refuse(request_id, error)
+        self._engine.refused.clear()
+
+    def _compiled(self, request_id: int, outcome: Matcher | LlmosError) -> None:
+        request = self._compiling.pop(request_id, None)
+        if request is None:  # cancelled meanwhile
+            return
+        if isinstance(outcome, LlmosError):
+            self._refuse(request_id, outcome)
+        else:
+            self._submit(request, outcome)
+
+    def _submit(self, request: Submit, matcher: Matcher | None) -> None:
+        try:
+            self._engine.submit(request, matcher)
+        except LlmosError as error:
+            self._refuse(request.id, error)
+
+    def _refuse(self, request_id: int, error: LlmosError) -> None:
+        self._channel.send(Rejected(request_id, Failure.of(error)))
+
+
+def _read(channel: Channel, inbox: Inbox) -> None:
     """Move frames into the inbox; the front's end ends this process."""
     try:
         while True:

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmosd.engine.block_pool import BlockPool
+from llmosd.engine.grammar import Matcher
 from llmosd.engine.runner import Runner
 from llmosd.engine.sampler import Draw, draw
 from llmosd.engine.scheduler import Scheduler, Slice
 from llmosd.engine.sequence import Sequence
+from llmosd.errors import LlmosError
 from llmosd.ipc.messages import EngineStats, Started, StepResult, Submit, TokenOut
 
 
@@ -22,6 +24,8 @@ class Engine:
         self._runner = runner
         self._scheduler = scheduler
         self._pool = pool
+        self.refused: dict[int, LlmosError] = {}
+        """Generations that could not go on in the last step, and why; the caller clears it."""
         self._steps = 0
         self._prompt_tokens = self._cached_tokens = 0
 
@@ -44,9 +48,9 @@ class Engine:
             cached_tokens=self._cached_tokens,
         )
 
-    def submit(self, request: Submit) -> None:
+    def submit(self, request: Submit, matcher: Matcher | None = None) -> None:
         """Queue a generation; raises what Scheduler.add raises."""
-        self._scheduler.add(request)
+        self._scheduler.add(request, matcher)
 
     def cancel(self, request_id: int, choice: int) -> None:
         """End a generation, or one answer, before the next step."""
@@ -86,7 +90,10 @@ class Engine:
             return []
         drawn = draw(logits[rows] if len(rows) > len(drawing) else logits, draws)
         # Backwards, so that a leader's followers fork before it takes its own token.
-        return [self._take(*pair) for pair in zip(reversed(draws), reversed(drawn), strict=True)]
+        taken = [self._take(*pair) for pair in zip(reversed(draws), reversed(drawn), strict=True)]
+        for request_id in self.refused:
+            self._scheduler.remove(request_id, -1)
+        return taken
 
     def _take(self, each: Draw, out: TokenOut) -> TokenOut:
         """Give a drawn token to its answer; the first one of a follower makes its sequence."""
@@ -97,6 +104,9 @@ class Engine:
             sequence, copied = self._scheduler.fork(sequence, out.token, each.choice)
             if copied:
                 self._runner.copy_block(*copied)
+        if sequence.matcher is not None and sequence.matcher.failure is not None:
+            self.refused[out.id] = sequence.matcher.failure
+            return out
         finish = sequence.finish()
         if finish:
             self._scheduler.finish(sequence)

@@ -109,7 +109,9 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     engine = Engine(runner, scheduler, pool)
     report("warm-up", 0, 0)
     _warm_up(engine, config)
-    return engine, Ready(choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS)
+    return engine, Ready(
+        choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS, config.vocab_size
+    )
 
 
 @contextmanager

@@ -30,11 +30,12 @@ def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:
     places = np.array([(each.choice, each.sequence.num_drawn) for each in draws], np.int64)
     seen, seen_at = _ragged([_seen(each.sequence) for each in draws], SEEN)
     bias, bias_at = _ragged([_bias(each.sequence) for each in draws], BIAS)
+    masks, mask_of = _masks(draws)
     width = max([1, *(request.num_logprobs for request in requests)])
     tokens, logprobs = np.empty(rows, np.int32), np.empty(rows, np.float32)
     top_ids, top_logprobs = np.empty((rows, width), np.int32), np.empty((rows, width), np.float32)
     sample(
-        logits, params, seeds, places, seen, seen_at, bias, bias_at,
+        logits, params, seeds, places, seen, seen_at, bias, bias_at, masks, mask_of,
         tokens, logprobs, top_ids, top_logprobs,
     )  # fmt: skip
     results = []
@@ -75,6 +76,16 @@ def _bias(sequence: Sequence) -> list[tuple[int, float]]:
     if sequence.num_drawn < request.min_tokens:
         entries += [(token, _NEVER) for token in request.stop_ids]
     return entries
+
+
+def _masks(draws: list[Draw]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The masks of constrained answers, and which row has which."""
+    matchers = [each.sequence.matcher for each in draws]
+    mask_of = np.full(len(draws), -1, np.int32)
+    constrained = [row for row, matcher in enumerate(matchers) if matcher is not None]
+    mask_of[constrained] = np.arange(len(constrained))
+    found = [matcher.mask() for matcher in matchers if matcher is not None]
+    return np.stack(found) if found else np.empty((0, 0), np.int32), mask_of
 
 
 def _ragged(

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from llmosd.engine.block_pool import BlockPool
+from llmosd.engine.grammar import Matcher
 from llmosd.engine.sequence import Sequence
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import Submit
@@ -49,8 +50,8 @@ class Scheduler:
         """Whether a step would do anything."""
         return bool(self.waiting or self.running)
 
-    def add(self, request: Submit) -> None:
-        """Queue a generation.
+    def add(self, request: Submit, matcher: Matcher | None = None) -> None:
+        """Queue a generation; `matcher` holds a constrained one to its form.
 
         Raises:
             ContextLengthExceeded: when even an empty cache could not hold it.
@@ -65,7 +66,7 @@ class Scheduler:
                 f"prompt and max_tokens are {longest} tokens; this model's cache holds {limit}",
                 metadata={"limit": str(limit), "actual": str(longest)},
             )
-        self.waiting.append(Sequence(request, 0, list(request.prompt)))
+        self.waiting.append(Sequence(request, 0, list(request.prompt), matcher))
 
     def remove(self, request_id: int, choice: int) -> None:
         """Forget a generation (choice -1) or one answer, running or waiting."""
@@ -116,7 +117,8 @@ class Scheduler:
         content must be copied: the prompt's last, partly filled one; empty where there is none.
         Without a free block for it the sequence computes the prompt itself, later.
         """
-        sequence = Sequence(leader.request, choice, [*leader.request.prompt, token])
+        matcher = leader.matcher.fork(token) if leader.matcher is not None else None
+        sequence = Sequence(leader.request, choice, [*leader.request.prompt, token], matcher)
         full, rest = divmod(leader.computed, self._block_tokens)
         if rest and not self._pool.num_free:
             self.waiting.appendleft(sequence)

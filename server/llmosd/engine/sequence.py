@@ -5,6 +5,7 @@ from collections import Counter
 from functools import cached_property
 from hashlib import blake2b
 
+from llmosd.engine.grammar import Matcher
 from llmosd.ipc.messages import Submit
 
 _KEY_BYTES = 16
@@ -17,11 +18,14 @@ class Sequence:
     sequence decodes.
     """
 
-    def __init__(self, request: Submit, choice: int, tokens: list[int]) -> None:
-        """`tokens` begins with the request's prompt."""
+    def __init__(
+        self, request: Submit, choice: int, tokens: list[int], matcher: Matcher | None
+    ) -> None:
+        """`tokens` begins with the request's prompt; `matcher` has seen those after it."""
         self.request = request
         self.choice = choice
         self.tokens = tokens
+        self.matcher = matcher
         self.blocks: list[int] = []
         self.computed = 0
         self.started = False
@@ -70,10 +74,14 @@ class Sequence:
         if "drawn_counts" in self.__dict__:
             self.drawn_counts[token] += 1
         self.tokens.append(token)
+        if self.matcher is not None:
+            self.matcher.accept(token)
 
     def finish(self) -> str:
-        """Why the answer ends with its last token: "stop", "length", or "" when it does not."""
+        """Why the answer ends with its last token, as TokenOut has it; "" when it does not."""
         request = self.request
         if self.num_drawn > request.min_tokens and self.tokens[-1] in request.stop_ids:
             return "stop"
+        if self.matcher is not None and self.matcher.complete:
+            return "complete"
         return "length" if self.num_drawn >= request.max_tokens else ""

@@ -4,7 +4,7 @@ from typing import Self
 
 import msgspec
 
-from llmosd.errors import InternalError, LlmosError, by_reason
+from llmosd.errors import FieldViolation, InternalError, LlmosError, by_reason
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
@@ -13,14 +13,16 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     reason: str
     message: str
     metadata: dict[str, str] = {}
+    violations: list[FieldViolation] = []
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """Describe `error`; what is not ours keeps its text to the child's own log."""
         if isinstance(error, LlmosError):
-            return cls(error.reason, error.message, error.metadata)
+            return cls(error.reason, error.message, error.metadata, list(error.violations))
         return cls(InternalError.reason, "an internal error; see the daemon's log")
 
     def error(self) -> LlmosError:
         """The exception to raise in the front."""
-        return by_reason().get(self.reason, InternalError)(self.message, metadata=self.metadata)
+        kind = by_reason().get(self.reason, InternalError)
+        return kind(self.message, metadata=self.metadata, violations=self.violations)

@@ -36,6 +36,14 @@ class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):
     logit_bias: dict[int, float]
 
 
+class Constraint(msgspec.Struct, frozen=True, array_like=True):
+    """The form of an answer."""
+
+    field: str  # of the request, for errors
+    kind: str  # "json_schema", "regex", "lark"
+    text: str
+
+
 class Submit(msgspec.Struct, frozen=True, tag=True):
     """Start a generation of n answers to one prompt."""
 
@@ -48,6 +56,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     sampling: SamplingSpec
     num_logprobs: int  # -1: none wanted
     tenant: str = ""  # whose prompts' keys and values it may find in the cache
+    constraint: Constraint | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -77,6 +86,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     dtype: str
     kv_blocks: int
     kv_block_tokens: int
+    vocab_size: int
 
 
 class EngineStats(msgspec.Struct, frozen=True, array_like=True):
@@ -97,7 +107,7 @@ class TokenOut(msgspec.Struct, frozen=True, array_like=True):
     id: int
     choice: int
     token: int
-    finish: str  # "", "stop", "length"
+    finish: str  # "", "stop", "length", "complete": its constraint allows nothing more
     logprob: float | None = None
     top: list[tuple[int, float]] | None = None
 

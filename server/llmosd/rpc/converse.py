@@ -18,7 +18,7 @@ from llmosd.errors import (
     LimitExceeded,
     LlmosError,
 )
-from llmosd.rpc import status
+from llmosd.rpc import convert, status
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generator import Generator, Running
 
@@ -119,10 +119,14 @@ class Conversations:
         if conversation.request.WhichOneof("input") != "chat":
             raise FeatureUnavailable("turns can be appended to a chat only; start with chat input")
         if conversation.running is not None:
-            answer = conversation.running.generation.text(0)
-            if answer:
-                role = chat_pb2.ChatMessage.ROLE_ASSISTANT
-                conversation.request.chat.messages.add(role=role, content=answer)
+            generation = conversation.running.generation
+            answer, calls = generation.text(0), generation.tool_calls(0)
+            if answer or calls:
+                conversation.request.chat.messages.add(
+                    role=chat_pb2.ChatMessage.ROLE_ASSISTANT,
+                    content=answer,
+                    tool_calls=map(convert.tool_call, calls),
+                )
             conversation.running = None
         conversation.request.chat.messages.extend(append.messages)
         self._conversations.move_to_end(generation_id)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from llmos.v1 import generation_service_pb2, sampling_pb2
+from llmos.v1 import chat_pb2, generation_service_pb2, sampling_pb2
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import SamplingSpec
-from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome, Token
+from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome, Token, ToolCall
 from llmosd.store.manifest import GenerationDefaults
 from llmosd.store.records import VersionRecord
 
@@ -149,6 +149,12 @@ def token_output(token: Token) -> generation_service_pb2.TokenOutput:
     return result
 
 
+def tool_call(made: ToolCall) -> chat_pb2.ToolCall:
+    """One call."""
+    name, arguments = made.call
+    return chat_pb2.ToolCall(id=made.id, name=name, arguments_json=arguments)
+
+
 def event(step: Delta | ChoiceEnd | Outcome) -> generation_service_pb2.GenerateEvent:
     """A generation's step as an event, without its id and number."""
     result = generation_service_pb2.GenerateEvent()
@@ -156,6 +162,7 @@ def event(step: Delta | ChoiceEnd | Outcome) -> generation_service_pb2.GenerateE
         result.delta.choice = step.choice
         result.delta.text = step.text
         result.delta.tokens.extend(token_output(token) for token in step.tokens)
+        result.delta.tool_calls.extend(map(tool_call, step.tool_calls))
     elif isinstance(step, ChoiceEnd):
         result.finished.choice = step.choice
         result.finished.finish_reason = step.reason

@@ -19,8 +19,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def chat(given: chat_pb2.ChatInput) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-    """A conversation: its messages, and its tools."""
-    return messages(given.messages), tools(given.tools)
+    """A conversation: its messages, and the tools that may be called."""
+    none = given.tool_choice.mode == chat_pb2.ToolChoice.MODE_NONE and not given.tool_choice.name
+    return messages(given.messages), None if none else tools(given.tools)
 
 
 def messages(items: Any) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def _message(item: chat_pb2.ChatMessage) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": _json("tool_calls.arguments_json", call.arguments_json),
+                    "arguments": json_object("tool_calls.arguments_json", call.arguments_json),
                 },
             }
             for call in item.tool_calls
@@ -49,20 +50,16 @@ def _message(item: chat_pb2.ChatMessage) -> dict[str, Any]:
 
 def tools(items: Any) -> list[dict[str, Any]] | None:
     """Tools as chat templates expect them; None for none."""
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": item.name,
-                "description": item.description,
-                "parameters": _json("tools.parameters_json_schema", item.parameters_json_schema),
-            },
-        }
-        for item in items
-    ] or None
+    return [{"type": "function", "function": _function(item)} for item in items] or None
 
 
-def _json(field: str, text: str) -> dict[str, Any]:
+def _function(item: chat_pb2.Tool) -> dict[str, Any]:
+    schema = json_object("tools.parameters_json_schema", item.parameters_json_schema)
+    return {"name": item.name, "description": item.description, "parameters": schema}
+
+
+def json_object(field: str, text: str) -> dict[str, Any]:
+    """Parse a JSON object; raises InvalidField where `text` is none, or too much of one."""
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):

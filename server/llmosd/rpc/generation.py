@@ -14,13 +14,16 @@ from llmosd.errors import LlmosError
 from llmosd.ipc.messages import Started, TokenOut
 from llmosd.supervisor.engine_handle import EngineHandle
 from llmosd.text.detokenizer import Detokenizer, StopMatcher
+from llmosd.text.tools import Call, ToolCallReader, ToolFormat
 from llmosd.text.vocabulary import Vocabulary
 
 STOP_TOKEN = FinishReason.FINISH_REASON_STOP_TOKEN
 STOP_TEXT = FinishReason.FINISH_REASON_STOP_TEXT
 MAX_TOKENS = FinishReason.FINISH_REASON_MAX_TOKENS
 CANCELLED = FinishReason.FINISH_REASON_CANCELLED
-_REASONS = {"stop": STOP_TOKEN, "length": MAX_TOKENS}
+COMPLETE = FinishReason.FINISH_REASON_COMPLETE
+TOOL_CALLS = FinishReason.FINISH_REASON_TOOL_CALLS
+_REASONS = {"stop": STOP_TOKEN, "length": MAX_TOKENS, "complete": COMPLETE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,22 @@ class Token:
     top: list[Alternative]
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function, made by the model."""
+
+    id: str
+    call: Call
+
+
 @dataclass(slots=True)
 class Delta:
-    """New text, and tokens, of one answer."""
+    """New text, tokens, and calls of one answer."""
 
     choice: int
     text: str = ""
     tokens: list[Token] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,10 @@ class Outcome:
 class _Answer:
     """One choice: what it said, and what nobody was told yet."""
 
-    def __init__(self, index: int, vocabulary: Vocabulary, stops: list[str]) -> None:
+    def __init__(
+        self, index: int, vocabulary: Vocabulary, stops: list[str], calls: "_Calls"
+    ) -> None:
+        self.calls = calls
         self.detokenizer = Detokenizer(vocabulary)
         self.matcher = StopMatcher(stops)
         self.text: list[str] = []
@@ -87,12 +102,45 @@ class _Answer:
     @property
     def unread(self) -> bool:
         """Whether there is something to tell before the end."""
-        return bool(self.pending.text or self.pending.tokens)
+        return bool(self.pending.text or self.pending.tokens or self.pending.tool_calls)
 
     def say(self, text: str) -> None:
+        """Take text that no stop text can take back."""
+        shown, calls = self.calls.read(text)
+        self.pending.tool_calls += calls
+        self._show(shown)
+
+    def finish(self, end: ChoiceEnd) -> None:
+        """Say what was held back, and end."""
+        self.say(self.matcher.flush())
+        self._show(self.calls.flush())
+        called = self.calls.made and end.reason in (STOP_TOKEN, COMPLETE)
+        self.end = ChoiceEnd(end.choice, TOOL_CALLS if called else end.reason, end.stop)
+
+    def _show(self, text: str) -> None:
         if text:
             self.text.append(text)
             self.pending.text += text
+
+
+class _Calls:
+    """The calls of one answer; ids are the same each time, and unlike any other generation's."""
+
+    def __init__(self, tool_format: ToolFormat | None, prefix: str) -> None:
+        self.made: list[ToolCall] = []
+        self._reader = ToolCallReader(tool_format) if tool_format else None
+        self._prefix = prefix
+
+    def read(self, text: str) -> tuple[str, list[ToolCall]]:
+        if self._reader is None:
+            return text, []
+        shown, calls = self._reader.add(text)
+        first = len(self.made)
+        self.made += [ToolCall(f"{self._prefix}-{first + i}", c) for i, c in enumerate(calls)]
+        return shown, self.made[first:]
+
+    def flush(self) -> str:
+        return self._reader.flush() if self._reader else ""
 
 
 class Generation:
@@ -108,11 +156,16 @@ class Generation:
         prompt_tokens: int,
         want_tokens: bool,
         arrived: float,
+        tool_format: ToolFormat | None = None,
     ) -> None:
         """`name` is the resource name, generations/ID; `arrived` is in time.monotonic() seconds."""
         self.name = name
         self._vocabulary = vocabulary
-        self._answers = [_Answer(index, vocabulary, stops) for index in range(num_choices)]
+        call_ids = f"call-{name.removeprefix('generations/')}"
+        self._answers = [
+            _Answer(at, vocabulary, stops, _Calls(tool_format, f"{call_ids}-{at}"))
+            for at in range(num_choices)
+        ]
         self._prompt_tokens = prompt_tokens
         self._want_tokens = want_tokens
         self._arrived = arrived
@@ -141,6 +194,10 @@ class Generation:
         """What an answer said so far."""
         return "".join(self._answers[choice].text)
 
+    def tool_calls(self, choice: int) -> list[ToolCall]:
+        """The calls an answer made so far."""
+        return self._answers[choice].calls.made
+
     def on_started(self, started: Started) -> None:
         """The prompt began to run."""
         self._started, self._cached = started.at, started.cached
@@ -162,12 +219,11 @@ class Generation:
         shown, stop = answer.matcher.add(text)
         answer.say(shown)
         if stop is not None:
-            answer.end = ChoiceEnd(token.choice, STOP_TEXT, stop)
+            answer.finish(ChoiceEnd(token.choice, STOP_TEXT, stop))
             if not token.finish and self._handle is not None:
                 self._handle.cancel(self._id, token.choice)
         elif token.finish:
-            answer.say(answer.matcher.flush())
-            answer.end = ChoiceEnd(token.choice, _REASONS[token.finish], "")
+            answer.finish(ChoiceEnd(token.choice, _REASONS[token.finish], ""))
         self._news.set()
 
     def on_failed(self, error: LlmosError) -> None:
@@ -183,8 +239,7 @@ class Generation:
             self._handle.cancel(self._id)
         for index, answer in enumerate(self._answers):
             if answer.end is None:
-                answer.say(answer.matcher.flush())
-                answer.end = ChoiceEnd(index, CANCELLED, "")
+                answer.finish(ChoiceEnd(index, CANCELLED, ""))
         self._news.set()
         return True
 

@@ -87,6 +87,7 @@ async def _collect(running: Running) -> pb.GenerateResponse:
         elif isinstance(step, ChoiceEnd):
             choice = response.choices[step.choice]
             choice.text = generation.text(step.choice)
+            choice.tool_calls.extend(map(convert.tool_call, generation.tool_calls(step.choice)))
             choice.finish_reason, choice.stop = step.reason, step.stop
         elif isinstance(step, Outcome):
             response.usage.CopyFrom(convert.usage(step))

@@ -11,8 +11,9 @@ import structlog
 
 from llmos.v1 import generation_service_pb2
 from llmosd.errors import GenerationNotFound, InvalidField
-from llmosd.ipc.messages import Submit
+from llmosd.ipc.messages import Constraint, Submit
 from llmosd.rpc import convert
+from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
@@ -57,6 +58,7 @@ class Generator:
         prompt = await self._encode(record, request)
         text_model = await self._texts.get(record)
         chosen = convert.parameters(request, text_model.defaults, record, len(prompt))
+        form = constraint(request, text_model.tool_format)
         handle = await self._pool.acquire(record)
         generation = Generation(
             f"generations/{secrets.token_hex(8)}",
@@ -65,11 +67,12 @@ class Generator:
             stops=chosen.stop,
             prompt_tokens=len(prompt),
             want_tokens=chosen.tokens,
+            tool_format=text_model.tool_format if wanted_tools(request) else None,
             arrived=arrived,
         )
         eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
         stop_ids = sorted({*eos, *chosen.stop_ids})
-        make = _maker(prompt, chosen, stop_ids, tenant)
+        make = _maker(prompt, chosen, stop_ids, tenant, form)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
@@ -105,7 +108,11 @@ class Generator:
 
 
 def _maker(
-    prompt: list[int], chosen: convert.Parameters, stop_ids: list[int], tenant: str
+    prompt: list[int],
+    chosen: convert.Parameters,
+    stop_ids: list[int],
+    tenant: str,
+    form: Constraint | None,
 ) -> Callable[[int], Submit]:
     """Makes the engine's order, once the generation has its number there."""
     return lambda identifier: Submit(
@@ -118,4 +125,5 @@ def _maker(
         sampling=chosen.sampling,
         num_logprobs=chosen.num_logprobs,
         tenant=tenant,
+        constraint=form,
     )

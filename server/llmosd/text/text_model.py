@@ -15,6 +15,7 @@ from llmosd.store.manifest import GenerationDefaults
 from llmosd.text.detokenizer import Detokenizer
 from llmosd.text.template_messages import Render
 from llmosd.text.templates import TemplateRenderer
+from llmosd.text.tools import HERMES, ToolFormat, native_format, without_tools
 from llmosd.text.vocabulary import Vocabulary
 
 # Batches of one text need no threads of the tokenizer's own.
@@ -82,14 +83,14 @@ class TextModel:
         tokenizer behind marks, and encoded as the characters they are written with.
 
         Raises:
-            FeatureUnavailable: the model has no template, or one without tools.
+            FeatureUnavailable: the model has no template.
             ChatTemplateFailed: the template refuses, fails, or takes too long.
         """
         template = self._template
         if template is None:
             raise FeatureUnavailable("this model has no chat template; send text instead")
-        if tools and not re.search(r"\btools\b", template):
-            raise FeatureUnavailable("this model's chat template takes no tools; leave them out")
+        if native_format(template) is None:
+            messages, tools = without_tools(messages, tools), None
         marks: dict[str, str] = {}
         given: Any = [messages, tools]
         if long:
@@ -103,6 +104,11 @@ class TextModel:
         if not marks:
             return RenderedChat(rendered, await self._run(rendered, self._encode_special))
         return await self._run(rendered, lambda text: self._encode_marked(text, marks))
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """How the model is told to write calls."""
+        return native_format(self._template or "") or HERMES
 
     def detokenize(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """Text of token ids."""

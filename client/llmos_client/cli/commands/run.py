@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
-from llmos_client.cli.sampling import given, sampling_options
+from llmos_client.cli.sampling import form_options, given, sampling_options
 
 if TYPE_CHECKING:
     from llmos_client.client import Client
@@ -26,6 +26,7 @@ class _Question:
 @click.option("--raw", is_flag=True, help="Continue the prompt as it stands, no chat template.")
 @click.option("--system", metavar="TEXT", help="The system message.")
 @sampling_options
+@form_options
 @click.option("--n", type=int, help="Answers to draw.")
 @click.option("--logprobs", type=int, help="Show log-probabilities and this many alternatives.")
 @click.option("--stream", is_flag=True, help="With -o json: one event per line, as they come.")
@@ -40,6 +41,9 @@ def command(settings: Settings, /, model: str, prompt: tuple[str, ...], **flags:
     from llmos_client.cli.answering import ensure_loaded
 
     stream, verbose = flags.pop("stream"), flags.pop("verbose")
+    forms = given({name: flags[name] for name in ("json_schema", "regex", "grammar", "choices")})
+    if len(forms) > 1:
+        raise click.UsageError("give one of --json-schema, --regex, --grammar and --choice")
     asked = _input(prompt, flags.pop("system"), raw=flags.pop("raw"))
     question = _Question(model, {**asked, **given(flags)})
     with settings.client() as client:
