@@ -50,7 +50,9 @@ COMMANDS = [
 def daemon(tmp_path_factory):
     """A daemon with a tiny model under the name that the snippets use."""
     process = DaemonProcess(tmp_path_factory.mktemp("docs"))
-    process.install("smollm2", tiny_llama_folder(tmp_path_factory.mktemp("tiny")))
+    process.install(
+        "smollm2", tiny_llama_folder(tmp_path_factory.mktemp("tiny"), max_position_embeddings=2048)
+    )
     process.load("smollm2")
     yield process
     process.stop()

@@ -30,6 +30,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_sequences: answers that a model computes at once.
         max_queue: generations that wait for a model; more are refused.
         step_tokens: tokens per step, prompts' chunks and decoding together.
+        draft_tokens: tokens of an answer guessed ahead on a CPU, which changes no answer; 0: none.
         keep_alive_seconds: idle time until a model is unloaded; negative: never.
         heartbeat_timeout_seconds: an engine silent for longer is killed and started again.
         load_timeout_seconds: the same while it loads.
@@ -50,6 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_sequences: int = 64
     max_queue: int = 256
     step_tokens: int = 512
+    draft_tokens: int = 8
     keep_alive_seconds: float = 300.0
     heartbeat_timeout_seconds: float = 10.0
     load_timeout_seconds: float = 300.0
@@ -117,6 +119,7 @@ def _check(config: Config) -> None:
         "memory_limit_bytes",
         "memory_reserve_bytes",
         "max_queue",
+        "draft_tokens",
         "drain_seconds",
     )
     if config.log_level not in levels:

@@ -26,7 +26,7 @@ TEXTS = {
 TEMPLATE = (
     "{% for tool in tools or [] %}{{ tool | tojson }}\n{% endfor %}"
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content | lower }}"
-    "{% for call in message.tool_calls or [] %}{{ call | tojson }}{% endfor %}<|im_end|>\n"
+    "{% for call in message.tool_calls or [] %}<tool_call>{{ call | tojson }}{% endfor %}<|im_end|>\n"
     "{% endfor %}<|im_start|>assistant\n"
 )
 

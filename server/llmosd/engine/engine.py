@@ -1,5 +1,6 @@
 """The engine: schedule, run, sample, publish. Token ids only; text is the front's."""
 
+import itertools
 import time
 
 import msgspec
@@ -28,6 +29,7 @@ class Engine:
         """Generations that could not go on in the last step, and why; the caller clears it."""
         self._steps = 0
         self._prompt_tokens = self._cached_tokens = 0
+        self._drafted_tokens = self._accepted_tokens = 0
 
     @property
     def has_work(self) -> bool:
@@ -46,6 +48,8 @@ class Engine:
             preemptions=scheduler.preemptions,
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
+            drafted_tokens=self._drafted_tokens,
+            accepted_tokens=self._accepted_tokens,
         )
 
     def submit(self, request: Submit, matcher: Matcher | None = None) -> None:
@@ -76,34 +80,51 @@ class Engine:
 
     def _draw(self, slices: list[Slice], logits: NDArray[np.float32]) -> list[TokenOut]:
         """Draw for the slices that reached their end; a leader draws for all its answers."""
-        drawing = [part.sequence for part in slices if part.draws]
         for part in slices:
-            self._scheduler.advance(part)
-        draws: list[Draw] = []
-        rows: list[int] = []
-        for row, sequence in enumerate(drawing):
-            count = sequence.request.num_choices
-            choices = range(count) if sequence.leads else (sequence.choice,)
-            draws += [Draw(sequence, choice) for choice in choices]
-            rows += [row] * len(choices)
-        if not draws:
+            self._scheduler.advance(part.sequence, part.count)
+        # Before any token is taken: what is drawn, and where, is as the step began.
+        planned = [(part, _draws(part)) for part in slices if part.draws]
+        if not planned:
             return []
-        drawn = draw(logits[rows] if len(rows) > len(drawing) else logits, draws)
-        # Backwards, so that a leader's followers fork before it takes its own token.
-        taken = [self._take(*pair) for pair in zip(reversed(draws), reversed(drawn), strict=True)]
+        draws = [each for _, own in planned for each in own]
+        drawn = iter(draw(_spread(logits, planned, len(draws)), draws))
+        taken: list[TokenOut] = []
+        for part, own in planned:
+            outs = list(itertools.islice(drawn, len(own)))
+            taken += self._fork(part.sequence, outs) if len(outs) > part.num_drawn else []
+            taken += self._take(part, outs[: part.num_drawn])
         for request_id in self.refused:
             self._scheduler.remove(request_id, -1)
         return taken
 
-    def _take(self, each: Draw, out: TokenOut) -> TokenOut:
-        """Give a drawn token to its answer; the first one of a follower makes its sequence."""
-        sequence = each.sequence
-        if each.choice == sequence.choice:
-            sequence.append(out.token)
-        else:
-            sequence, copied = self._scheduler.fork(sequence, out.token, each.choice)
+    def _fork(self, leader: Sequence, outs: list[TokenOut]) -> list[TokenOut]:
+        """Begin a leader's followers by their first tokens, before it takes its own."""
+        taken = []
+        for out in reversed(outs[1:]):
+            follower, copied = self._scheduler.fork(leader, out.token, out.choice)
             if copied:
                 self._runner.copy_block(*copied)
+            taken.append(self._end(follower, out))
+        return taken
+
+    def _take(self, part: Slice, outs: list[TokenOut]) -> list[TokenOut]:
+        """Give a sequence what it drew: one token, and one more for each guess that was right."""
+        sequence, taken = part.sequence, []
+        for out, guess in zip(outs, [*part.drafts, None], strict=True):
+            sequence.append(out.token)
+            taken.append(self._end(sequence, out))
+            if taken[-1].finish or out.token != guess:
+                break
+            self._scheduler.advance(sequence, 1)
+        if part.drafts:
+            accepted = len(taken) - 1
+            sequence.drafter.learn(len(part.drafts), accepted)
+            self._drafted_tokens += len(part.drafts)
+            self._accepted_tokens += accepted
+        return taken
+
+    def _end(self, sequence: Sequence, out: TokenOut) -> TokenOut:
+        """End a sequence where its newest token ends it."""
         if sequence.matcher is not None and sequence.matcher.failure is not None:
             self.refused[out.id] = sequence.matcher.failure
             return out
@@ -111,6 +132,24 @@ class Engine:
         if finish:
             self._scheduler.finish(sequence)
         return msgspec.structs.replace(out, finish=finish)
+
+
+def _draws(part: Slice) -> list[Draw]:
+    """What a slice draws: its answers' first tokens, or the next ones of one answer."""
+    sequence = part.sequence
+    if sequence.leads:
+        return [Draw(sequence, choice) for choice in range(sequence.request.num_choices)]
+    return [Draw(sequence, sequence.choice, ahead) for ahead in range(part.num_drawn)]
+
+
+def _spread(
+    logits: NDArray[np.float32], planned: list[tuple[Slice, list[Draw]]], rows: int
+) -> NDArray[np.float32]:
+    """One row of logits per draw: a leader's only one is repeated."""
+    if rows == len(logits):
+        return logits
+    counts = [len(own) // part.num_drawn for part, own in planned for _ in range(part.num_drawn)]
+    return np.repeat(logits, counts, axis=0)
 
 
 def _is_first(sequence: Sequence) -> bool:

@@ -105,6 +105,7 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
         block_tokens=BLOCK_TOKENS,
         max_sequences=order.max_sequences,
         step_tokens=order.step_tokens,
+        draft_tokens=order.draft_tokens,
     )
     engine = Engine(runner, scheduler, pool)
     report("warm-up", 0, 0)

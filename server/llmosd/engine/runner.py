@@ -23,12 +23,16 @@ class Runner:
         """Compute the slices' keys and values.
 
         Returns:
-            (drawing slices, vocab_size) float32: the logits after the last token of each slice
-            that draws, in the slices' order. Empty when none does.
+            (rows, vocab_size) float32: the logits after the last `num_drawn` tokens of each
+            slice, in the slices' order. Empty when none draws.
         """
         hidden = self._network.forward(self._batch(slices), self._cache)
-        ends = np.cumsum([part.count for part in slices]) - 1
-        last = [int(end) for end, part in zip(ends, slices, strict=True) if part.draws]
+        ends = np.cumsum([part.count + len(part.drafts) for part in slices])
+        last = [
+            row
+            for end, part in zip(ends.tolist(), slices, strict=True)
+            for row in range(end - part.num_drawn, end)
+        ]
         if not last:
             return np.empty((0, 0), np.float32)
         logits: NDArray[np.float32] = self._network.logits(hidden[last]).float().cpu().numpy()
@@ -47,9 +51,10 @@ class Runner:
         tables = np.zeros((len(slices), widest), np.int32)
         for index, part in enumerate(slices):
             sequence, first = part.sequence, part.sequence.computed
-            spans.append((len(ids), part.count))
-            ids += sequence.tokens[first : first + part.count]
-            at = np.arange(first, first + part.count, dtype=np.int32)
+            tokens = part.tokens
+            spans.append((len(ids), len(tokens)))
+            ids += tokens
+            at = np.arange(first, first + len(tokens), dtype=np.int32)
             tables[index, : len(sequence.blocks)] = sequence.blocks
             blocks = tables[index, at // BLOCK_TOKENS].astype(np.int64)
             positions.append(at)

@@ -15,10 +15,16 @@ _NEVER = -1e30
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A token to draw: for which answer of which sequence's prompt."""
+    """A token to draw: for which answer of which sequence's prompt, how many tokens ahead."""
 
     sequence: Sequence
     choice: int
+    ahead: int = 0
+
+    @property
+    def position(self) -> int:
+        """Of the token in its answer."""
+        return self.sequence.num_drawn + self.ahead
 
 
 def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:
@@ -27,9 +33,9 @@ def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:
     requests = [each.sequence.request for each in draws]
     params = np.array([_params(each.sequence) for each in draws], PARAMS)
     seeds = np.array([request.sampling.seed for request in requests], np.uint64)
-    places = np.array([(each.choice, each.sequence.num_drawn) for each in draws], np.int64)
+    places = np.array([(each.choice, each.position) for each in draws], np.int64)
     seen, seen_at = _ragged([_seen(each.sequence) for each in draws], SEEN)
-    bias, bias_at = _ragged([_bias(each.sequence) for each in draws], BIAS)
+    bias, bias_at = _ragged([_bias(each) for each in draws], BIAS)
     masks, mask_of = _masks(draws)
     width = max([1, *(request.num_logprobs for request in requests)])
     tokens, logprobs = np.empty(rows, np.int32), np.empty(rows, np.float32)
@@ -60,7 +66,7 @@ def _params(sequence: Sequence) -> tuple[float | int, ...]:
 def _seen(sequence: Sequence) -> list[tuple[int, int]]:
     """Tokens penalties look at: the answer's, and for the repetition penalty the prompt's."""
     spec = sequence.request.sampling
-    if spec.repetition_penalty == 1 and not spec.presence_penalty and not spec.frequency_penalty:
+    if not spec.penalizes:
         return []
     counts = sequence.drawn_counts
     entries = list(counts.items())
@@ -69,11 +75,11 @@ def _seen(sequence: Sequence) -> list[tuple[int, int]]:
     return entries
 
 
-def _bias(sequence: Sequence) -> list[tuple[int, float]]:
+def _bias(each: Draw) -> list[tuple[int, float]]:
     """The request's bias, and a ban on ending before min_tokens."""
-    request = sequence.request
+    request = each.sequence.request
     entries = list(request.sampling.logit_bias.items())
-    if sequence.num_drawn < request.min_tokens:
+    if each.position < request.min_tokens:
         entries += [(token, _NEVER) for token in request.stop_ids]
     return entries
 

@@ -16,6 +16,9 @@ from llmosd.engine.sequence import Sequence
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import Submit
 
+# Guesses pay while a step waits for memory; with more rows than this it waits for arithmetic.
+_MOST_DRAFTED_ROWS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -23,24 +26,43 @@ class Slice:
 
     sequence: Sequence
     count: int
+    draws: bool  # whether it reaches the sequence's end, so that a token is drawn
+    drafts: list[int]  # guesses at the tokens after these; checked in the same step
 
     @property
-    def draws(self) -> bool:
-        """Whether the slice reaches the sequence's end, so that a token is drawn."""
-        return self.count == self.sequence.num_pending
+    def tokens(self) -> list[int]:
+        """What is run, guesses included."""
+        first = self.sequence.computed
+        return self.sequence.tokens[first : first + self.count] + self.drafts
+
+    @property
+    def num_drawn(self) -> int:
+        """Rows that logits are wanted of: the last ones."""
+        return 1 + len(self.drafts) if self.draws else 0
 
 
 class Scheduler:
     """Waiting and running sequences, in order of arrival."""
 
     def __init__(
-        self, pool: BlockPool, *, block_tokens: int, max_sequences: int, step_tokens: int
+        self,
+        pool: BlockPool,
+        *,
+        block_tokens: int,
+        max_sequences: int,
+        step_tokens: int,
+        draft_tokens: int = 0,
     ) -> None:
-        """`step_tokens` is raised to max_sequences, so that everything can decode at once."""
+        """`step_tokens` is raised to max_sequences, so that everything can decode at once.
+
+        Up to `draft_tokens` tokens of an answer are guessed ahead; 0 where a row's bits depend on
+        the step it is in.
+        """
         self._pool = pool
         self._block_tokens = block_tokens
         self._max_sequences = max_sequences
         self._step_tokens = max(step_tokens, max_sequences)
+        self._draft_tokens = draft_tokens
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
@@ -99,13 +121,18 @@ class Scheduler:
             sequence.blocks += self._pool.take(needed)
             chosen[sequence] = count
             budget -= count
-        return [Slice(sequence, count) for sequence, count in chosen.items()]
+        room = min(budget, _MOST_DRAFTED_ROWS - sum(chosen.values()))
+        slices = []
+        for sequence, count in chosen.items():
+            drafts = self._draft(sequence, min(room, self._draft_tokens)) if count == 1 else []
+            room -= len(drafts)
+            slices.append(Slice(sequence, count, count == sequence.num_pending, drafts))
+        return slices
 
-    def advance(self, part: Slice) -> None:
-        """Note that a slice has run; blocks it filled can be found by others from now on."""
-        sequence = part.sequence
+    def advance(self, sequence: Sequence, count: int) -> None:
+        """Note that `count` tokens have run; blocks they filled can be found from now on."""
         first = sequence.computed // self._block_tokens
-        sequence.computed += part.count
+        sequence.computed += count
         for index in range(first, sequence.computed // self._block_tokens):
             key = sequence.block_key(index, self._block_tokens)
             self._pool.publish(sequence.blocks[index], key)
@@ -180,6 +207,22 @@ class Scheduler:
         sequence.blocks, sequence.computed = known, len(known) * self._block_tokens
         self.running.append(self.waiting.popleft())
         return True
+
+    def _draft(self, sequence: Sequence, most: int) -> list[int]:
+        """Guesses at what the sequence draws, as far as they cost nobody anything."""
+        left = sequence.request.max_tokens - sequence.num_drawn - 1
+        most = min(most, left, self._free_positions(sequence))
+        if most < 1 or not sequence.can_draft:
+            return []
+        drafts = sequence.drafter.propose(sequence.tokens, most)
+        end = sequence.computed + 1 + len(drafts)
+        sequence.blocks += self._pool.take(max(0, self._blocks_for(end) - len(sequence.blocks)))
+        return drafts
+
+    def _free_positions(self, sequence: Sequence) -> int:
+        """Positions after the next one that there is room for without taking from others."""
+        blocks = len(sequence.blocks) + self._pool.num_free
+        return blocks * self._block_tokens - sequence.computed - 1
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""

@@ -5,6 +5,7 @@ from collections import Counter
 from functools import cached_property
 from hashlib import blake2b
 
+from llmosd.engine.drafting import Drafter
 from llmosd.engine.grammar import Matcher
 from llmosd.ipc.messages import Submit
 
@@ -40,6 +41,16 @@ class Sequence:
     def num_pending(self) -> int:
         """Tokens whose keys and values are still to be computed."""
         return len(self.tokens) - self.computed
+
+    @property
+    def can_draft(self) -> bool:
+        """Whether its next draws depend on nothing but the network and the seed."""
+        return self.num_drawn > 0 and self.matcher is None and not self.request.sampling.penalizes
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        """Guesses at its next tokens."""
+        return Drafter()
 
     @property
     def leads(self) -> bool:

@@ -18,6 +18,7 @@ class LoadEngine(msgspec.Struct, frozen=True, tag=True):
     kv_cache_bytes: int
     max_sequences: int  # sequences that run at once
     step_tokens: int  # tokens per step, prompt chunks and decoding together
+    draft_tokens: int  # tokens of an answer that may be guessed ahead; 0: none
     threads: int
     heartbeat_seconds: float
 
@@ -34,6 +35,11 @@ class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):
     frequency_penalty: float
     seed: int
     logit_bias: dict[int, float]
+
+    @property
+    def penalizes(self) -> bool:
+        """Whether a draw depends on the tokens before it, beside the network."""
+        return bool(self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty)
 
 
 class Constraint(msgspec.Struct, frozen=True, array_like=True):
@@ -99,6 +105,8 @@ class EngineStats(msgspec.Struct, frozen=True, array_like=True):
     preemptions: int
     prompt_tokens: int  # of all generations so far that started
     cached_tokens: int  # of these, found in the prefix cache
+    drafted_tokens: int  # guessed ahead so far
+    accepted_tokens: int  # of these, right
 
 
 class TokenOut(msgspec.Struct, frozen=True, array_like=True):

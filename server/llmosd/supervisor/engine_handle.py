@@ -51,7 +51,7 @@ class EngineHandle:
         """Use `start`."""
         self.ready = ready
         self.order = order
-        self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0)
+        self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits

@@ -70,6 +70,8 @@ class Planner:
             kv_cache_bytes=need.kv_cache,
             max_sequences=config.max_sequences,
             step_tokens=config.step_tokens,
+            # Torch's bits on a GPU depend on the number of rows: guesses could change the answer.
+            draft_tokens=config.draft_tokens if self.device == "cpu" else 0,
             threads=config.threads or device.cpu_count(),
             heartbeat_seconds=min(_HEARTBEAT_SECONDS, config.heartbeat_timeout_seconds / 4),
         )

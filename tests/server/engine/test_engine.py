@@ -31,11 +31,11 @@ def folder(tmp_path_factory):
     return output
 
 
-def make(folder, *, dtype="float32", blocks=512, max_sequences=32, step_tokens=64):
+def make(folder, *, dtype="float32", blocks=512, max_sequences=32, step_tokens=64, draft_tokens=8):
     cache = blocks * BLOCK_BYTES[dtype]
     order = LoadEngine(
-        str(folder), "cpu", dtype, "", cache, max_sequences, step_tokens, threads=2,
-        heartbeat_seconds=0.5,
+        str(folder), "cpu", dtype, "", cache, max_sequences, step_tokens, draft_tokens,
+        threads=2, heartbeat_seconds=0.5,
     )  # fmt: skip
     engine, ready = load(order, lambda *_: None)
     assert ready.kv_blocks == blocks
@@ -75,8 +75,8 @@ def dtype(request):
 
 @pytest.fixture(scope="module")
 def alone(folder, dtype):
-    """Each request run with nothing beside it."""
-    engine = make(folder, dtype=dtype)
+    """Each request run with nothing beside it, one token per step."""
+    engine = make(folder, dtype=dtype, draft_tokens=0)
     answers = {}
     for submit in requests(24):
         answers.update(finish(engine, [submit]))
@@ -165,6 +165,63 @@ def _run(engine, submit):
         started += result.started
     (only,) = started
     return tokens, only
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
+def test_guesses_change_nothing(folder, dtype, temperature):
+    """Answers that repeat themselves take fewer steps, and have the same bits, alone or beside.
+
+    A random model repeats nothing; one that may say two words only does.
+    """
+    spec = msgspec.structs.replace(SAMPLED, temperature=temperature, logit_bias={7: 40.0, 8: 40.0})
+    submits = [
+        Submit(at, [at, 7, 8, 9] * 6, 1 + at % 2, 60, 0, [], spec, at - 1) for at in range(4)
+    ]
+    plain = make(folder, dtype=dtype, draft_tokens=0)
+    expected = finish(plain, submits)
+    assert plain.stats.drafted_tokens == 0
+    engine = make(folder, dtype=dtype)
+    assert finish(engine, submits) == expected
+    stats = engine.stats
+    assert 0 < stats.accepted_tokens <= stats.drafted_tokens
+    assert stats.steps <= plain.stats.steps - 5
+    for submit in submits:
+        alone = {key: answer for key, answer in expected.items() if key[0] == submit.id}
+        assert finish(make(folder, dtype=dtype, blocks=12), [submit]) == alone
+
+
+def test_guesses_keep_to_the_limits(folder):
+    """Stop tokens, min_tokens and max_tokens hold inside a row of right guesses."""
+    looping = Submit(1, [5, 6, 7] * 10, 1, 40, 0, [], GREEDY, -1)
+    said = [out.token for out in finish(make(folder, draft_tokens=0), [looping])[1, 0]]
+    for count in range(30, 41):
+        engine = make(folder)
+        short = msgspec.structs.replace(looping, max_tokens=count)
+        outs = finish(engine, [short])[1, 0]
+        assert [out.token for out in outs] == said[:count]
+        assert [out.finish for out in outs] == [""] * (count - 1) + ["length"]
+    for stop in set(said[20:]):
+        submit = msgspec.structs.replace(looping, stop_ids=[stop], min_tokens=15)
+        assert finish(make(folder), [submit]) == finish(make(folder, draft_tokens=0), [submit])
+
+
+def test_wrong_guesses_would_be_seen(folder):
+    """The control: taking a guess without checking it gives another answer."""
+    submit = Submit(1, [4, 5, 6, 1, 4, 5, 6, 2, 4, 5, 6] * 3, 1, 60, 0, [], SAMPLED, -1)
+    spec = msgspec.structs.replace(SAMPLED, temperature=0.3)
+    submit = msgspec.structs.replace(submit, sampling=spec)
+    expected = finish(make(folder, draft_tokens=0), [submit])
+    engine = make(folder)
+    take = engine._take
+
+    def believe(part, outs):
+        guesses = [*part.drafts, outs[-1].token]
+        pairs = zip(outs, guesses, strict=True)
+        return take(part, [msgspec.structs.replace(out, token=token) for out, token in pairs])
+
+    engine._take = believe
+    assert finish(engine, [submit]) != expected
+    assert engine.stats.accepted_tokens > 0
 
 
 def test_seed_decides(folder):
