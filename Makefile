@@ -32,9 +32,10 @@ demo: install ## a model, a daemon, an answer, in one go; later runs need no net
 test: dev lint ## everything that must hold: under ten minutes, no accelerator
 	@$(BIN)/python -m pytest
 
-acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls
+acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests
 	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
 	@LLMOS_STRUCTURED=200 $(BIN)/python -m pytest tests/e2e/test_structured.py
+	@LLMOS_MIXED=1000 $(BIN)/python -m pytest -rP tests/e2e/test_mixed.py
 
 lint: dev ## ruff, mypy, buf
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .

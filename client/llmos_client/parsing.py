@@ -130,7 +130,13 @@ def _residency(proto: model_pb2.Residency) -> results.Residency:
         expire_time=_time(proto, "expire_time"),
         restarts=proto.restarts,
         failure=from_status(proto.failure) if proto.HasField("failure") else None,
+        counters=_counters(proto.counters),
     )
+
+
+def _counters(proto: model_pb2.Residency.Counters) -> results.Counters:
+    names = results.Counters.__dataclass_fields__
+    return results.Counters(**{name: getattr(proto, name) for name in names})
 
 
 def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:

@@ -52,6 +52,18 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """What a model's process has done so far."""
+
+    steps: int
+    preemptions: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Residency:
     """The process that serves a version."""
 
@@ -69,6 +81,7 @@ class Residency:
     expire_time: datetime | None
     restarts: int
     failure: LlmosError | None
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)

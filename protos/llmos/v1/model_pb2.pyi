@@ -63,7 +63,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., architecture: _Optional[str] = ..., parameter_count: _Optional[int] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., dtype: _Optional[str] = ..., byte_size: _Optional[int] = ..., digest: _Optional[str] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., chat: _Optional[bool] = ..., residency: _Optional[_Union[Residency, _Mapping]] = ...) -> None: ...
 
 class Residency(_message.Message):
-    __slots__ = ("state", "pid", "runner", "device", "dtype", "resident_bytes", "kv_blocks_total", "kv_blocks_used", "running", "waiting", "last_use_time", "expire_time", "restarts", "failure")
+    __slots__ = ("state", "pid", "runner", "device", "dtype", "resident_bytes", "kv_blocks_total", "kv_blocks_used", "running", "waiting", "last_use_time", "expire_time", "restarts", "failure", "counters")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Residency.State]
@@ -82,6 +82,21 @@ class Residency(_message.Message):
     STATE_IDLE: Residency.State
     STATE_RESTARTING: Residency.State
     STATE_FAILED: Residency.State
+    class Counters(_message.Message):
+        __slots__ = ("steps", "preemptions", "prompt_tokens", "cached_prompt_tokens", "drafted_tokens", "accepted_tokens")
+        STEPS_FIELD_NUMBER: _ClassVar[int]
+        PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
+        PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+        steps: int
+        preemptions: int
+        prompt_tokens: int
+        cached_prompt_tokens: int
+        drafted_tokens: int
+        accepted_tokens: int
+        def __init__(self, steps: _Optional[int] = ..., preemptions: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ...) -> None: ...
     STATE_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     RUNNER_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +111,7 @@ class Residency(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
     state: Residency.State
     pid: int
     runner: str
@@ -110,4 +126,5 @@ class Residency(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     restarts: int
     failure: _status_pb2.Status
-    def __init__(self, state: _Optional[_Union[Residency.State, str]] = ..., pid: _Optional[int] = ..., runner: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., resident_bytes: _Optional[int] = ..., kv_blocks_total: _Optional[int] = ..., kv_blocks_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., failure: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    counters: Residency.Counters
+    def __init__(self, state: _Optional[_Union[Residency.State, str]] = ..., pid: _Optional[int] = ..., runner: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., resident_bytes: _Optional[int] = ..., kv_blocks_total: _Optional[int] = ..., kv_blocks_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., failure: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., counters: _Optional[_Union[Residency.Counters, _Mapping]] = ...) -> None: ...

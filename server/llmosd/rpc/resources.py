@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from llmos.v1 import model_pb2, operation_service_pb2
 from llmosd.ipc import Failure
+from llmosd.ipc.messages import EngineStats
 from llmosd.operations.manager import OperationManager, ProgressEvent
 from llmosd.rpc import convert, status
 from llmosd.store.names import version_name
@@ -79,7 +80,19 @@ def _residency(resident: Resident | None) -> model_pb2.Residency:
         result.kv_blocks_total = handle.ready.kv_blocks
         result.kv_blocks_used = handle.stats.kv_blocks_used
         result.running, result.waiting = handle.stats.running, handle.stats.waiting
+        result.counters.CopyFrom(_counters(handle.stats))
     return result
+
+
+def _counters(stats: EngineStats) -> model_pb2.Residency.Counters:
+    return model_pb2.Residency.Counters(
+        steps=stats.steps,
+        preemptions=stats.preemptions,
+        prompt_tokens=stats.prompt_tokens,
+        cached_prompt_tokens=stats.cached_tokens,
+        drafted_tokens=stats.drafted_tokens,
+        accepted_tokens=stats.accepted_tokens,
+    )
 
 
 def operation(record: OperationRecord, operations: OperationManager) -> lro.Operation:
