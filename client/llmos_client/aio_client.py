@@ -78,6 +78,12 @@ class AsyncClient(AsyncConnection):
         )
         return await self._call(calls.count_tokens(request))
 
+    async def score(
+        self, model: str, text: str | None = None, *, tokens: Sequence[int] | None = None
+    ) -> results.Score:
+        """Tell how likely each token of a text is after the ones before it."""
+        return await self._call(calls.score(model, text, tokens))
+
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> tuple[results.Token, ...]:

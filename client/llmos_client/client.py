@@ -75,6 +75,12 @@ class Client(Connection):
         )
         return self._call(calls.count_tokens(request))
 
+    def score(
+        self, model: str, text: str | None = None, *, tokens: Sequence[int] | None = None
+    ) -> results.Score:
+        """Tell how likely each token of a text is after the ones before it."""
+        return self._call(calls.score(model, text, tokens))
+
     def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> tuple[results.Token, ...]:

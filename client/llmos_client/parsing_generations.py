@@ -46,7 +46,7 @@ def _delta(proto: generation_service_pb2.GenerateEvent) -> generations.Delta:
         proto.sequence,
         delta.choice,
         delta.text,
-        _tokens(delta.tokens) if delta.tokens else (),
+        tokens(delta.tokens) if delta.tokens else (),
         _tool_calls(delta.tool_calls) if delta.tool_calls else (),
     )
 
@@ -102,7 +102,7 @@ def _choice(proto: generation_service_pb2.Choice) -> generations.Choice:
         text=proto.text,
         finish_reason=_finish_reason(proto.finish_reason),
         stop=proto.stop,
-        tokens=_tokens(proto.tokens),
+        tokens=tokens(proto.tokens),
         tool_calls=_tool_calls(proto.tool_calls),
     )
 
@@ -144,7 +144,8 @@ def _optional(proto: Any, field: str) -> Any:
     return getattr(proto, field) if proto.HasField(field) else None
 
 
-def _tokens(protos: Any) -> tuple[generations.TokenOutput, ...]:
+def tokens(protos: Any) -> tuple[generations.TokenOutput, ...]:
+    """Parse TokenOutputs."""
     return tuple(
         generations.TokenOutput(
             token.id,

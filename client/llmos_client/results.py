@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from llmos_client.errors import LlmosError, OperationRunningError
+from llmos_client.generations import TokenOutput
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the one type variable; its use says what it is
 
@@ -49,6 +50,16 @@ class Health(StrEnum):
     SERVING = "serving"
     NOT_SERVING = "not_serving"
     SERVICE_UNKNOWN = "service_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is: the sum of its tokens' logprobs; the first token has none."""
+
+    model_version: str
+    tokens: tuple[TokenOutput, ...]
+    logprob: float
+    perplexity: float
 
 
 @dataclass(frozen=True, slots=True)

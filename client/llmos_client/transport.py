@@ -13,6 +13,7 @@ from llmos.v1 import (
     generation_service_pb2_grpc,
     model_service_pb2_grpc,
     operation_service_pb2_grpc,
+    scoring_service_pb2_grpc,
     tokenization_service_pb2_grpc,
 )
 from llmos_client.address import Address
@@ -85,6 +86,7 @@ class Stubs:
     def __init__(self, channel: Any) -> None:
         self.generation = _stub(generation_service_pb2_grpc.GenerationServiceStub, channel)
         self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
+        self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)
         self.admin = _stub(admin_service_pb2_grpc.AdminServiceStub, channel)

@@ -20,6 +20,7 @@ from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.server import Server, Servicers
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
@@ -122,6 +123,7 @@ class _Daemon:
         uploads = Uploads(catalog, store, pool, operations, self._jobs, most)
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts),
+            scoring=ScoringServicer(catalog, texts, pool),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads),
             operations=OperationsServicer(operations),

@@ -13,6 +13,7 @@ from llmos.v1 import (
     generation_service_pb2,
     model_service_pb2,
     operation_service_pb2,
+    scoring_service_pb2,
     tokenization_service_pb2,
 )
 from llmosd import errors
@@ -21,7 +22,7 @@ from llmosd.rpc import status
 PROTOS = Path(__file__).parents[2] / "protos"
 MODULES = [
     admin_service_pb2, generation_service_pb2, model_service_pb2, operation_service_pb2,
-    tokenization_service_pb2,
+    scoring_service_pb2, tokenization_service_pb2,
 ]  # fmt: skip
 
 

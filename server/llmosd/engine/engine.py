@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from llmos_kernels.sampling import log_sum_exp
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.grammar import Matcher
 from llmosd.engine.runner import Runner
@@ -14,7 +15,7 @@ from llmosd.engine.sampler import Draw, draw
 from llmosd.engine.scheduler import Scheduler, Slice
 from llmosd.engine.sequence import Sequence
 from llmosd.errors import LlmosError
-from llmosd.ipc.messages import EngineStats, Started, StepResult, Submit, TokenOut
+from llmosd.ipc.messages import EngineStats, Scored, Started, StepResult, Submit, TokenOut
 
 
 class Engine:
@@ -68,9 +69,10 @@ class Engine:
         if not slices:
             return StepResult([], started, self.stats)
         logits = self._runner.run(slices)
+        scored, logits = self._score(slices, logits)
         tokens = self._draw(slices, logits)
         self._steps += 1
-        return StepResult(tokens, started, self.stats)
+        return StepResult(tokens, started, self.stats, scored)
 
     def _start(self, sequence: Sequence, now: float) -> Started:
         sequence.started = True
@@ -78,10 +80,27 @@ class Engine:
         self._cached_tokens += sequence.computed
         return Started(sequence.request.id, now, sequence.computed)
 
+    def _score(
+        self, slices: list[Slice], logits: NDArray[np.float32]
+    ) -> tuple[list[Scored], NDArray[np.float32]]:
+        """Note that the slices have run; what scored ones found, and the others' logits."""
+        scored: list[Scored] = []
+        others: list[int] = []
+        at = 0
+        for part in slices:
+            rows = range(at, at + part.num_logits)
+            at = rows.stop
+            if part.sequence.request.score:
+                scored.append(_scores(part, logits[rows.start : rows.stop]))
+            else:
+                others += rows
+            self._scheduler.advance(part.sequence, part.count)
+            if part.sequence.request.score and not part.sequence.num_pending:
+                self._scheduler.finish(part.sequence)
+        return scored, logits[others] if scored else logits
+
     def _draw(self, slices: list[Slice], logits: NDArray[np.float32]) -> list[TokenOut]:
         """Draw for the slices that reached their end; a leader draws for all its answers."""
-        for part in slices:
-            self._scheduler.advance(part.sequence, part.count)
         # Before any token is taken: what is drawn, and where, is as the step began.
         planned = [(part, _draws(part)) for part in slices if part.draws]
         if not planned:
@@ -91,8 +110,8 @@ class Engine:
         taken: list[TokenOut] = []
         for part, own in planned:
             outs = list(itertools.islice(drawn, len(own)))
-            taken += self._fork(part.sequence, outs) if len(outs) > part.num_drawn else []
-            taken += self._take(part, outs[: part.num_drawn])
+            taken += self._fork(part.sequence, outs) if len(outs) > part.num_logits else []
+            taken += self._take(part, outs[: part.num_logits])
         for request_id in self.refused:
             self._scheduler.remove(request_id, -1)
         return taken
@@ -134,12 +153,21 @@ class Engine:
         return msgspec.structs.replace(out, finish=finish)
 
 
+def _scores(part: Slice, logits: NDArray[np.float32]) -> Scored:
+    """Log-probabilities of the tokens after those of a slice."""
+    sequence, first = part.sequence, part.sequence.computed
+    following = sequence.tokens[first + 1 : first + part.count + 1]
+    pairs = zip(logits, following, strict=False)  # nothing follows the last row of the prompt
+    logprobs = [float(line[token] - log_sum_exp(line)) for line, token in pairs]
+    return Scored(sequence.request.id, first + 1, logprobs, part.count == sequence.num_pending)
+
+
 def _draws(part: Slice) -> list[Draw]:
     """What a slice draws: its answers' first tokens, or the next ones of one answer."""
     sequence = part.sequence
     if sequence.leads:
         return [Draw(sequence, choice) for choice in range(sequence.request.num_choices)]
-    return [Draw(sequence, sequence.choice, ahead) for ahead in range(part.num_drawn)]
+    return [Draw(sequence, sequence.choice, ahead) for ahead in range(part.num_logits)]
 
 
 def _spread(
@@ -148,7 +176,7 @@ def _spread(
     """One row of logits per draw: a leader's only one is repeated."""
     if rows == len(logits):
         return logits
-    counts = [len(own) // part.num_drawn for part, own in planned for _ in range(part.num_drawn)]
+    counts = [len(own) // part.num_logits for part, own in planned for _ in range(part.num_logits)]
     return np.repeat(logits, counts, axis=0)
 
 

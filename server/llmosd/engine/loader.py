@@ -143,8 +143,10 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
     drawn = SamplingSpec(1.0, 2, 0.9, 0.1, 1.1, 0.1, 0.1, 0, {0: 0.0})
     wide = msgspec.structs.replace(drawn, top_k=0)
     even = msgspec.structs.replace(wide, top_p=1.0)
-    for index, spec in enumerate((greedy, drawn, wide, even)):
+    specs = (greedy, drawn, wide, even)
+    for index, spec in enumerate(specs):
         prompt = [token % config.vocab_size for token in range(3)]
         engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
+    engine.submit(Submit(len(specs), [0, 0], 1, 0, 0, [], greedy, -1, score=True))
     while engine.has_work:
         engine.step()

@@ -23,15 +23,15 @@ class Runner:
         """Compute the slices' keys and values.
 
         Returns:
-            (rows, vocab_size) float32: the logits after the last `num_drawn` tokens of each
-            slice, in the slices' order. Empty when none draws.
+            (rows, vocab_size) float32: the logits after the last `num_logits` tokens of each
+            slice, in the slices' order. Empty when none wants any.
         """
         hidden = self._network.forward(self._batch(slices), self._cache)
         ends = np.cumsum([part.count + len(part.drafts) for part in slices])
         last = [
             row
             for end, part in zip(ends.tolist(), slices, strict=True)
-            for row in range(end - part.num_drawn, end)
+            for row in range(end - part.num_logits, end)
         ]
         if not last:
             return np.empty((0, 0), np.float32)

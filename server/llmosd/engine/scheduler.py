@@ -18,6 +18,8 @@ from llmosd.ipc.messages import Submit
 
 # Guesses pay while a step waits for memory; with more rows than this it waits for arithmetic.
 _MOST_DRAFTED_ROWS = 16
+# Logits of a large vocabulary take a fifth of a megabyte per row.
+_MOST_SCORED_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,10 @@ class Slice:
         return self.sequence.tokens[first : first + self.count] + self.drafts
 
     @property
-    def num_drawn(self) -> int:
+    def num_logits(self) -> int:
         """Rows that logits are wanted of: the last ones."""
+        if self.sequence.request.score:
+            return self.count
         return 1 + len(self.drafts) if self.draws else 0
 
 
@@ -110,13 +114,13 @@ class Scheduler:
         for sequence in sorted(self.running, key=lambda s: s.num_pending > 1):
             if sequence not in self.running or budget == 0:
                 continue
-            count = min(sequence.num_pending, budget)
+            count = min(sequence.num_pending, budget, _most(sequence))
             if self._grow(sequence, count, chosen):
                 chosen[sequence] = count
                 budget -= count
         while budget and self._admit_next():
             sequence = self.running[-1]
-            count = min(sequence.num_pending, budget)
+            count = min(sequence.num_pending, budget, _most(sequence))
             needed = self._blocks_for(sequence.computed + count) - len(sequence.blocks)
             sequence.blocks += self._pool.take(needed)
             chosen[sequence] = count
@@ -126,7 +130,8 @@ class Scheduler:
         for sequence, count in chosen.items():
             drafts = self._draft(sequence, min(room, self._draft_tokens)) if count == 1 else []
             room -= len(drafts)
-            slices.append(Slice(sequence, count, count == sequence.num_pending, drafts))
+            draws = count == sequence.num_pending and not sequence.request.score
+            slices.append(Slice(sequence, count, draws, drafts))
         return slices
 
     def advance(self, sequence: Sequence, count: int) -> None:
@@ -226,5 +231,12 @@ class Scheduler:
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""
+        if sequence.request.score:  # every token's logits are wanted
+            return []
         full = (len(sequence.tokens) - 1) // self._block_tokens
         return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))
+
+
+def _most(sequence: Sequence) -> int:
+    """Tokens of a sequence that one step may run."""
+    return _MOST_SCORED_ROWS if sequence.request.score else sequence.num_pending

@@ -63,6 +63,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     num_logprobs: int  # -1: none wanted
     tenant: str = ""  # whose prompts' keys and values it may find in the cache
     constraint: Constraint | None = None
+    score: bool = False  # draw nothing; tell the log-probability of each token of the prompt
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -131,12 +132,22 @@ class Started(msgspec.Struct, frozen=True, array_like=True):
     cached: int  # prompt tokens found in the prefix cache
 
 
+class Scored(msgspec.Struct, frozen=True, array_like=True):
+    """Log-probabilities of a scored prompt's tokens from `first` on; the same again is no news."""
+
+    id: int
+    first: int
+    logprobs: list[float]
+    done: bool
+
+
 class StepResult(msgspec.Struct, frozen=True, tag=True):
     """All that one step drew, and the generations whose prompt was first run in it."""
 
     tokens: list[TokenOut]
     started: list[Started]
     stats: EngineStats
+    scored: list[Scored] = []
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from llmos.v1.generation_service_pb2 import FinishReason
 from llmosd.errors import LlmosError
 from llmosd.ipc.messages import Started, TokenOut
-from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.supervisor.engine_handle import EngineHandle, Listener
 from llmosd.text.detokenizer import Detokenizer, StopMatcher
 from llmosd.text.tools import Call, ToolCallReader, ToolFormat
 from llmosd.text.vocabulary import Vocabulary
@@ -143,7 +143,7 @@ class _Calls:
         return self._reader.flush() if self._reader else ""
 
 
-class Generation:
+class Generation(Listener):
     """Listener of an engine, and source of a stream's events."""
 
     def __init__(

@@ -17,6 +17,8 @@ from llmos.v1 import (
     model_service_pb2_grpc,
     operation_service_pb2,
     operation_service_pb2_grpc,
+    scoring_service_pb2,
+    scoring_service_pb2_grpc,
     tokenization_service_pb2,
     tokenization_service_pb2_grpc,
 )
@@ -26,6 +28,7 @@ from llmosd.rpc.interceptor import CallInterceptor
 from llmosd.rpc.limits import CHANNEL_OPTIONS
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.supervisor.pool import ModelPool
 from llmosd.supervisor.resident import State
@@ -35,6 +38,7 @@ _MODULES = (
     generation_service_pb2,
     model_service_pb2,
     operation_service_pb2,
+    scoring_service_pb2,
     tokenization_service_pb2,
     lro,
 )
@@ -54,6 +58,7 @@ class Servicers:
     """Everything the server serves."""
 
     generation: GenerationServicer
+    scoring: ScoringServicer
     tokenization: TokenizationServicer
     models: ModelServicer
     operations: OperationsServicer
@@ -75,6 +80,7 @@ class Server:
         generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(
             servicers.generation, server
         )
+        scoring_service_pb2_grpc.add_ScoringServiceServicer_to_server(servicers.scoring, server)
         tokenization_service_pb2_grpc.add_TokenizationServiceServicer_to_server(
             servicers.tokenization, server
         )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -18,6 +18,7 @@ from llmosd.ipc.messages import (
     Loading,
     Ready,
     Rejected,
+    Scored,
     Shutdown,
     Started,
     StepResult,
@@ -29,14 +30,20 @@ _log = structlog.get_logger()
 _STOP_SECONDS = 5.0
 
 
-class Listener(Protocol):
-    """Who hears what becomes of a generation. Called on the event loop; must not block."""
+class Listener:
+    """Who hears what becomes of a generation. Called on the event loop; must not block.
+
+    What a listener did not ask for it need not listen to.
+    """
 
     def on_started(self, started: Started) -> None:
         """The prompt began to run."""
 
     def on_token(self, token: TokenOut) -> None:
         """An answer grew."""
+
+    def on_scored(self, scored: Scored) -> None:
+        """Tokens of a prompt were scored."""
 
     def on_failed(self, error: LlmosError) -> None:
         """The generation is over; nothing more comes."""
@@ -173,16 +180,7 @@ class EngineHandle:
 
     def _take(self, message: object) -> None:
         if isinstance(message, StepResult):
-            self.stats = message.stats
-            for started in message.started:
-                if started.id in self._listeners:
-                    self._listeners[started.id].on_started(started)
-            for token in message.tokens:
-                listener = self._listeners.get(token.id)
-                if listener is not None:
-                    if token.finish:
-                        self._close(token.id, token.choice)
-                    listener.on_token(token)
+            self._take_step(message)
         elif isinstance(message, Heartbeat):
             self.stats = message.stats
         elif isinstance(message, Rejected):
@@ -190,6 +188,25 @@ class EngineHandle:
             if listener is not None:
                 self._close(message.id)
                 listener.on_failed(message.failure.error())
+
+    def _take_step(self, step: StepResult) -> None:
+        """Tell everybody what a step did for them; those who left hear nothing."""
+        self.stats = step.stats
+        for started in step.started:
+            if started.id in self._listeners:
+                self._listeners[started.id].on_started(started)
+        for token in step.tokens:
+            listener = self._listeners.get(token.id)
+            if listener is not None:
+                if token.finish:
+                    self._close(token.id, token.choice)
+                listener.on_token(token)
+        for scored in step.scored:
+            listener = self._listeners.get(scored.id)
+            if listener is not None:
+                if scored.done:
+                    self._close(scored.id)
+                listener.on_scored(scored)
 
     def _close(self, identifier: int, choice: int = -1) -> None:
         """Count one answer, or all, as ended; forget the generation with its last one."""
