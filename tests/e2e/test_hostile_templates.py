@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 import threats
 from factory import CHATML, tiny_llama_folder
 from llmos_client import ChatTemplateFailedError
-from threats import fields, raw, refusal, start
+from threats import fields, raw, start
 
 SECRET = "the whispered prompt"
 CHAT = [{"role": "user", "content": SECRET}]
@@ -127,5 +127,8 @@ def test_a_template_of_the_callers_changes_nothing(daemon):
         assert texts[0] == texts[1]
         assert "{{ 7 * 191 }}{% raw %}" in texts[0]
         request.chat.tools.add(name="f", parameters_json_schema=json.dumps({"{{ 7 * 191 }}": 1}))
-        found = refusal(channel, method, request.SerializeToString())
-    assert found.label == "UNIMPLEMENTED/FEATURE_UNAVAILABLE"
+        data = request.SerializeToString()
+        told = pb.RenderChatResponse.FromString(start(channel, method, data).result()).text
+    assert '{"{{ 7 * 191 }}": 1}' in told
+    assert "{{ 7 * 191 }}{% raw %}" in told
+    assert "1337" not in told

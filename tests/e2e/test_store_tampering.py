@@ -182,7 +182,7 @@ def test_the_engine_looks_again(private, version, name, plant, monkeypatch):
 
     for package in ("torch", "numba"):  # this process keeps its threads
         monkeypatch.setattr(f"{package}.set_num_threads", lambda _: None)
-    order = LoadEngine(str(version), "cpu", "float32", "", 1 << 20, 1, 16, 1, 1.0)
+    order = LoadEngine(str(version), "cpu", "float32", "", 1 << 20, 1, 16, 0, 1, 1.0)
     plant(version / name, private)
     with pytest.raises(UnsafeFile):
         load(order, lambda *_: None)
