@@ -78,11 +78,11 @@ def mutated(data, chance):
 
 
 def test_reflection_lists_what_is_served(methods):
-    """The walk below misses nothing: five services of ours, operations, health, reflection."""
+    """The walk below misses nothing: six services of ours, operations, health, reflection."""
     services = {method.path.split("/")[1] for method in methods}
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
-        for name in ("Admin", "Generation", "Model", "Operation", "Tokenization")
+        for name in ("Admin", "Generation", "Model", "Operation", "Scoring", "Tokenization")
     }
     assert {"google.longrunning.Operations", "grpc.health.v1.Health"} < services
     assert len(methods) >= 25

@@ -9,7 +9,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from llmos.v1 import chat_pb2, generation_service_pb2, sampling_pb2
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import SamplingSpec
-from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome, Token, ToolCall
+from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome, Token, ToolCall
 from llmosd.store.manifest import GenerationDefaults
 from llmosd.store.records import VersionRecord
 

@@ -7,140 +7,25 @@ deltas, and holds neither the engine nor more memory than the answer's own text.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-from llmos.v1.generation_service_pb2 import FinishReason
 from llmosd.errors import LlmosError
 from llmosd.ipc.messages import Started, TokenOut
+from llmosd.rpc.answer import (
+    CANCELLED,
+    REASONS,
+    STOP_TEXT,
+    Alternative,
+    Answer,
+    Calls,
+    ChoiceEnd,
+    Delta,
+    Outcome,
+    Token,
+    ToolCall,
+)
 from llmosd.supervisor.engine_handle import EngineHandle, Listener
-from llmosd.text.detokenizer import Detokenizer, StopMatcher
-from llmosd.text.tools import Call, ToolCallReader, ToolFormat
+from llmosd.text.tools import ToolFormat
 from llmosd.text.vocabulary import Vocabulary
-
-STOP_TOKEN = FinishReason.FINISH_REASON_STOP_TOKEN
-STOP_TEXT = FinishReason.FINISH_REASON_STOP_TEXT
-MAX_TOKENS = FinishReason.FINISH_REASON_MAX_TOKENS
-CANCELLED = FinishReason.FINISH_REASON_CANCELLED
-COMPLETE = FinishReason.FINISH_REASON_COMPLETE
-TOOL_CALLS = FinishReason.FINISH_REASON_TOOL_CALLS
-_REASONS = {"stop": STOP_TOKEN, "length": MAX_TOKENS, "complete": COMPLETE}
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A token that could have been drawn."""
-
-    id: int
-    bytes: bytes
-    logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A drawn token; without a logprob where none was asked for."""
-
-    id: int
-    bytes: bytes
-    logprob: float | None
-    top: list[Alternative]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a function, made by the model."""
-
-    id: str
-    call: Call
-
-
-@dataclass(slots=True)
-class Delta:
-    """New text, tokens, and calls of one answer."""
-
-    choice: int
-    text: str = ""
-    tokens: list[Token] = field(default_factory=list)
-    tool_calls: list[ToolCall] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceEnd:
-    """One answer is complete."""
-
-    choice: int
-    reason: FinishReason
-    stop: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """All answers are complete. Times in seconds."""
-
-    prompt_tokens: int
-    cached_prompt_tokens: int
-    completion_tokens: int
-    queue: float
-    prefill: float
-    decode: float
-
-
-class _Answer:
-    """One choice: what it said, and what nobody was told yet."""
-
-    def __init__(
-        self, index: int, vocabulary: Vocabulary, stops: list[str], calls: "_Calls"
-    ) -> None:
-        self.calls = calls
-        self.detokenizer = Detokenizer(vocabulary)
-        self.matcher = StopMatcher(stops)
-        self.text: list[str] = []
-        self.num_tokens = 0
-        self.pending = Delta(index)
-        self.end: ChoiceEnd | None = None
-        self.end_told = False
-
-    @property
-    def unread(self) -> bool:
-        """Whether there is something to tell before the end."""
-        return bool(self.pending.text or self.pending.tokens or self.pending.tool_calls)
-
-    def say(self, text: str) -> None:
-        """Take text that no stop text can take back."""
-        shown, calls = self.calls.read(text)
-        self.pending.tool_calls += calls
-        self._show(shown)
-
-    def finish(self, end: ChoiceEnd) -> None:
-        """Say what was held back, and end."""
-        self.say(self.matcher.flush())
-        self._show(self.calls.flush())
-        called = self.calls.made and end.reason in (STOP_TOKEN, COMPLETE)
-        self.end = ChoiceEnd(end.choice, TOOL_CALLS if called else end.reason, end.stop)
-
-    def _show(self, text: str) -> None:
-        if text:
-            self.text.append(text)
-            self.pending.text += text
-
-
-class _Calls:
-    """The calls of one answer; ids are the same each time, and unlike any other generation's."""
-
-    def __init__(self, tool_format: ToolFormat | None, prefix: str) -> None:
-        self.made: list[ToolCall] = []
-        self._reader = ToolCallReader(tool_format) if tool_format else None
-        self._prefix = prefix
-
-    def read(self, text: str) -> tuple[str, list[ToolCall]]:
-        if self._reader is None:
-            return text, []
-        shown, calls = self._reader.add(text)
-        first = len(self.made)
-        self.made += [ToolCall(f"{self._prefix}-{first + i}", c) for i, c in enumerate(calls)]
-        return shown, self.made[first:]
-
-    def flush(self) -> str:
-        return self._reader.flush() if self._reader else ""
 
 
 class Generation(Listener):
@@ -163,7 +48,7 @@ class Generation(Listener):
         self._vocabulary = vocabulary
         call_ids = f"call-{name.removeprefix('generations/')}"
         self._answers = [
-            _Answer(at, vocabulary, stops, _Calls(tool_format, f"{call_ids}-{at}"))
+            Answer(at, vocabulary, stops, Calls(tool_format, f"{call_ids}-{at}"))
             for at in range(num_choices)
         ]
         self._prompt_tokens = prompt_tokens
@@ -223,7 +108,7 @@ class Generation(Listener):
             if not token.finish and self._handle is not None:
                 self._handle.cancel(self._id, token.choice)
         elif token.finish:
-            answer.finish(ChoiceEnd(token.choice, _REASONS[token.finish], ""))
+            answer.finish(ChoiceEnd(token.choice, REASONS[token.finish], ""))
         self._news.set()
 
     def on_failed(self, error: LlmosError) -> None:

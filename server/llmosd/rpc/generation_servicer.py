@@ -6,10 +6,10 @@ from typing import Any
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
 from llmosd.rpc import convert
+from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome
 from llmosd.rpc.caller import tenant_of
 from llmosd.rpc.converse import Conversations
 from llmosd.rpc.events import numbered
-from llmosd.rpc.generation import ChoiceEnd, Delta, Outcome
 from llmosd.rpc.generator import Generator, Running
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
