@@ -5,6 +5,8 @@ import threading
 import pytest
 import torch
 
+from daemon import wait_for
+
 PROMPTS = [
     "What is the capital of France?",
     "Write one sentence about the sea.",
@@ -77,7 +79,8 @@ def test_golden_prompts_in_a_batch(daemon, alone):
             again = greedy(client, prompt)
 
             assert again.choices == generation.choices, prompt
-        assert daemon.residency("smollm2").running >= 16
+        # At any moment one of them may be between its end and its next beginning.
+        wait_for(lambda: daemon.residency("smollm2").running >= 16, 20)
 
 
 def test_seeded_sampling_in_a_batch(daemon, client):
