@@ -12,7 +12,9 @@ import numpy as np
 from numba import prange
 
 from llmos_kernels._jit import exp32, inlined, kernel, parallel_kernel
+from llmos_kernels.nucleus import draw_nucleus
 from llmos_kernels.random import uniform
+from llmos_kernels.selection import argmax, log_sum_exp, most_likely, peak, reach, sum_exp
 
 
 @parallel_kernel
@@ -55,7 +57,7 @@ def sample(
         _apply_bias(line, bias, bias_at[row], bias_at[row + 1])
         _apply_penalties(line, spec, seen, seen_at[row], seen_at[row + 1])
         if spec.temperature < np.float32(1e-4):
-            token = _argmax(line)
+            token = argmax(line)
         else:
             token = _draw(line, spec, uniform(seeds[row], draws[row, 0], draws[row, 1]))
         tokens[row] = token
@@ -75,86 +77,17 @@ SEEN = np.dtype([("token", np.int32), ("count", np.int32)])
 BIAS = np.dtype([("token", np.int32), ("value", np.float32)])
 
 
-@kernel
-def log_sum_exp(line: Any) -> Any:
-    """log(sum(exp(line))), float32, summed in float64."""
-    peak = _peak(line)
-    total = 0.0
-    for at in range(line.shape[0]):
-        total += np.float64(exp32(line[at] - peak))
-    return peak + np.float32(np.log(total))
-
-
-@kernel
-def most_likely(line: Any, count: Any) -> Any:
-    """Indices of the `count` largest values, largest first, the lower index first among equals."""
-    count = min(count, line.shape[0])
-    heap = np.empty(count, np.int64)
-    for at in range(count):
-        heap[at] = at
-    if count == 0:
-        return heap
-    for at in range(count // 2 - 1, -1, -1):
-        _sift(line, heap, at, count)
-    floor = line[heap[0]]
-    for at in range(count, line.shape[0]):
-        if line[at] > floor:
-            heap[0] = at
-            _sift(line, heap, 0, count)
-            floor = line[heap[0]]
-    for end in range(count - 1, 0, -1):
-        heap[0], heap[end] = heap[end], heap[0]
-        _sift(line, heap, 0, end)
-    return heap
-
-
-@inlined
-def _after(line: Any, a: Any, b: Any) -> Any:
-    """Whether index a ranks behind b: smaller value, or equal and later."""
-    return line[a] < line[b] or (line[a] == line[b] and a > b)
-
-
-@inlined
-def _sift(line: Any, heap: Any, root: Any, size: Any) -> None:
-    """Restore the heap below `root`; the element that ranks last is on top."""
-    while True:
-        child = 2 * root + 1
-        if child >= size:
-            break
-        if child + 1 < size and _after(line, heap[child + 1], heap[child]):
-            child += 1
-        if not _after(line, heap[child], heap[root]):
-            break
-        heap[root], heap[child] = heap[child], heap[root]
-        root = child
-
-
-@inlined
-def _peak(line: Any) -> Any:
-    peak = line[0]
-    for at in range(line.shape[0]):
-        peak = max(peak, line[at])
-    return peak
-
-
-@inlined
-def _argmax(line: Any) -> Any:
-    peak = _peak(line)
-    for at in range(line.shape[0]):
-        if line[at] == peak:
-            return at
-    return 0
-
-
 @inlined
 def _apply_mask(line: Any, mask: Any) -> None:
     for word in range(mask.shape[0]):
-        bits = mask[word]
-        if bits != -1:
-            first = 32 * word
-            for bit in range(min(32, line.shape[0] - first)):
-                if (bits >> bit) & 1 == 0:
-                    line[first + bit] = np.float32(-np.inf)
+        bits, first = mask[word], 32 * word
+        end = min(first + 32, line.shape[0])
+        if bits == 0:
+            line[first:end] = np.float32(-np.inf)
+        elif bits != -1:
+            for at in range(first, end):
+                if (bits >> (at - first)) & 1 == 0:
+                    line[at] = np.float32(-np.inf)
 
 
 @inlined
@@ -178,20 +111,16 @@ def _apply_penalties(line: Any, spec: Any, seen: Any, start: Any, end: Any) -> N
 def _draw(line: Any, spec: Any, u: Any) -> Any:
     """Token at `u` of the cumulative distribution after temperature, top-k, top-p and min-p."""
     inverse = np.float32(1.0) / spec.temperature
-    peak = _peak(line)
-    if 0 < spec.top_k < line.shape[0]:
-        order = most_likely(line, spec.top_k)
-    elif spec.top_p < np.float32(1.0):
-        order = _likely_until(line, peak, inverse, spec.top_p)
-    else:
-        return _draw_all(line, peak, inverse, spec.min_p, u)
+    if not 0 < spec.top_k < line.shape[0]:
+        return _draw_all(line, spec, inverse, u)
+    order = most_likely(line, spec.top_k)
     mass = np.empty(order.shape[0], np.float64)
     total = 0.0
     for at in range(order.shape[0]):
-        mass[at] = np.float64(exp32((line[order[at]] - peak) * inverse))
+        mass[at] = np.float64(exp32((line[order[at]] - line[order[0]]) * inverse))
         total += mass[at]
     keep = order.shape[0]
-    if 0 < spec.top_k < line.shape[0] and spec.top_p < np.float32(1.0):
+    if spec.top_p < np.float32(1.0):
         keep = _reach(mass, np.float64(spec.top_p) * total)
     while keep > 1 and mass[keep - 1] < np.float64(spec.min_p) * mass[0]:
         keep -= 1
@@ -213,39 +142,11 @@ def _reach(mass: Any, target: Any) -> Any:
 
 
 @kernel
-def _likely_until(line: Any, peak: Any, inverse: Any, top_p: Any) -> Any:
-    """The most likely tokens, in order, whose share of all probability first exceeds top_p."""
-    total = 0.0
-    for at in range(line.shape[0]):
-        total += np.float64(exp32((line[at] - peak) * inverse))
-    count = 64
-    while True:
-        order = most_likely(line, count)
-        running = 0.0
-        for at in range(order.shape[0]):
-            running += np.float64(exp32((line[order[at]] - peak) * inverse))
-            if running > np.float64(top_p) * total:
-                return order[: at + 1]
-        if order.shape[0] == line.shape[0]:
-            return order
-        count *= 8
-
-
-@kernel
-def _draw_all(line: Any, peak: Any, inverse: Any, min_p: Any, u: Any) -> Any:
-    """Draw among all tokens at least min_p times as likely as the most likely one."""
-    total = 0.0
-    for at in range(line.shape[0]):
-        mass = exp32((line[at] - peak) * inverse)
-        line[at] = mass if mass >= min_p else np.float32(0.0)
-        total += np.float64(line[at])
-    target = u * total
-    running = 0.0
-    last = 0
-    for at in range(line.shape[0]):
-        if line[at] > 0:
-            running += np.float64(line[at])
-            last = at
-            if running > target:
-                return at
-    return last
+def _draw_all(line: Any, spec: Any, inverse: Any, u: Any) -> Any:
+    """Draw without top-k; the line becomes its exponentials."""
+    none = np.float32(0.0)
+    if spec.top_p < np.float32(1.0):
+        total = sum_exp(line, peak(line), inverse, none, line)
+        return draw_nucleus(line, total, spec.top_p, spec.min_p, u)
+    total = sum_exp(line, peak(line), inverse, spec.min_p, line)
+    return reach(line, u * total)

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from llmos_kernels.sampling import log_sum_exp
+from llmos_kernels.selection import log_sum_exp
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.grammar import Matcher
 from llmosd.engine.runner import Runner
