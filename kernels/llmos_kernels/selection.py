@@ -74,29 +74,40 @@ def most_likely(line: Any, count: Any) -> Any:
     for chunk in range(peaks.shape[0]):
         if not peaks[chunk] < floor:
             for at in range(chunk * CHUNK, min((chunk + 1) * CHUNK, line.shape[0])):
-                if line[at] < floor:
-                    continue
-                if held < count:
-                    heap[held] = at
-                    held += 1
-                    if held == count:
-                        for root in range(count // 2 - 1, -1, -1):
-                            _sift(line, heap, root, count)
-                elif _after(line, heap[0], at):
-                    heap[0] = at
-                    _sift(line, heap, 0, count)
+                if not line[at] < floor:
+                    held = _keep(line, heap, held, at)
     for end in range(count - 1, 0, -1):
         heap[0], heap[end] = heap[end], heap[0]
         _sift(line, heap, 0, end)
     return heap
 
 
+@inlined
+def _keep(line: Any, heap: Any, held: Any, at: Any) -> Any:
+    """Put an index into the heap while it has room, then instead of what ranks last."""
+    size = heap.shape[0]
+    if held < size:
+        heap[held] = at
+        held += 1
+        if held == size:
+            _order(line, heap)
+    elif _after(line, heap[0], at):
+        heap[0] = at
+        _sift(line, heap, 0, size)
+    return held
+
+
+@inlined
+def _order(line: Any, heap: Any) -> None:
+    for root in range(heap.shape[0] // 2 - 1, -1, -1):
+        _sift(line, heap, root, heap.shape[0])
+
+
 @kernel
 def _nth_largest(values: Any, count: Any) -> Any:
     """The `count`-th largest of more than `count` values."""
     heap = np.arange(count)
-    for root in range(count // 2 - 1, -1, -1):
-        _sift(values, heap, root, count)
+    _order(values, heap)
     for at in range(count, values.shape[0]):
         if values[at] > values[heap[0]]:
             heap[0] = at
