@@ -1,7 +1,8 @@
 """Sums of four products of bytes, the inner step of every quantized matrix product.
 
 Which instruction does it is a table: AVX512-VNNI where the processor has it, plain vector code,
-from which LLVM makes what AVX2 or NEON offer, elsewhere. All are exact, so bits agree.
+from which LLVM makes what NEON or SSE offer, elsewhere; AVX2 has blocks of its own, see
+`_products_avx2`. All are exact, so bits agree.
 """
 
 import os
@@ -60,7 +61,13 @@ DOTS: dict[str, Dot] = {"avx512-vnni": _vnni, "plain": _plain}
 
 
 def choose_dot() -> str:
-    """The name of the fastest entry of DOTS here; LLMOS_DOT overrides it."""
+    """The fastest of "avx512-vnni", "avx2" and "plain" here; LLMOS_DOT overrides it."""
     features = llvm.get_host_cpu_features()
-    best = "avx512-vnni" if features.get("avx512vnni", False) else "plain"
+
+    def has(*names: str) -> bool:
+        return all(features.get(name, False) for name in names)
+
+    best = "avx512-vnni" if has("avx512vnni") else "plain"
+    if best == "plain" and has("avx2", "fma", "f16c"):
+        best = "avx2"
     return os.environ.get("LLMOS_DOT") or best

@@ -5,10 +5,10 @@ import pytest
 
 from llmos_kernels import quantized_linear as module
 from llmos_kernels import reference
-from llmos_kernels._dot import DOTS, choose_dot
+from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import address, kernel
-from llmos_kernels.quantize import HALF, quantize_row, quantized_rows
-from llmos_kernels.quantized_linear import PANEL, pack_int4, pack_int8, quantized_linear
+from llmos_kernels.quantize import HALF, PAIRED, quantize_row, quantized_rows
+from llmos_kernels.quantized_linear import PANEL, PRODUCTS, pack_int4, pack_int8, quantized_linear
 
 SHAPES = [(576, 576), (100, 128), (3, 64), (33, 192)]
 ROWS = [1, 2, 3, 5, 6, 13]
@@ -53,6 +53,19 @@ def int4_weights(width, depth, seed=0):
 FORMATS = {"int8": int8_weights, "int4": int4_weights}
 
 
+def paired(numbers):
+    """Every four numbers in the order 0, 2, 1, 3, in 16 bits."""
+    return (
+        numbers.reshape(len(numbers), -1, 4)[..., [0, 2, 1, 3]].reshape(numbers.shape).astype("i2")
+    )
+
+
+def runs_here(name):
+    """Every processor that has VNNI has AVX2, too."""
+    order = ["plain", "avx2", "avx512-vnni"]
+    return order.index(name) <= order.index(choose_dot())
+
+
 def run(x, packed, columns, width):
     out = np.full((len(x.numbers), width), np.nan, np.float32)
     quantized_linear(x, packed, columns, out)
@@ -92,16 +105,16 @@ def test_equals_twin(make, width, depth):
 
 
 @pytest.mark.parametrize("make", FORMATS.values(), ids=FORMATS)
-@pytest.mark.parametrize("dot", [name for name in DOTS if name in ("plain", choose_dot())])
+@pytest.mark.parametrize("name", [name for name in PRODUCTS if runs_here(name)])
 @pytest.mark.parametrize("rows", [1, 2, 4, 6])
-def test_every_instruction_gives_the_same_bits(make, dot, rows):
+def test_every_instruction_gives_the_same_bits(make, name, rows):
     """The largest and the smallest numbers in every place, where saturation would show."""
-    block = module._row_block(rows, dot)
+    block = module._row_block(rows, PRODUCTS[name])
 
     @kernel
-    def multiply(x, packed, columns, tile):
+    def multiply(x, pairs, packed, columns, tile):
         where = (
-            address(x.numbers, 0), address(x.scales, 0), address(x.offsets, 0),
+            address(x.numbers, 0), address(pairs, 0), address(x.scales, 0), address(x.offsets, 0),
             address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
             x.scales.shape[1],
         )  # fmt: skip
@@ -110,9 +123,17 @@ def test_every_instruction_gives_the_same_bits(make, dot, rows):
     packed, columns, _ = make(PANEL, 128)
     for values in (normal(rows, 128), np.ones((rows, 128), np.float32)):
         x = quantized(values)
-        tile = np.full((module.MAX_ROWS, PANEL), np.nan, np.float32)
-        multiply(x, packed, columns, tile)
-        np.testing.assert_array_equal(tile[:rows], run(x, packed, columns, PANEL))
+        tile = np.full((rows, PANEL), np.nan, np.float32)
+        multiply(x, paired(x.numbers), packed, columns, tile)
+        np.testing.assert_array_equal(tile, run(x, packed, columns, PANEL))
+
+
+def test_pairs():
+    """Where the processor takes numbers in pairs, they are the same numbers."""
+    x = quantized(normal(3, 128))
+    assert x.pairs.shape == ((3, 128) if PAIRED else (3, 0))
+    if PAIRED:
+        np.testing.assert_array_equal(x.pairs, paired(x.numbers))
 
 
 def test_extreme_bytes():
