@@ -3,6 +3,11 @@
 One parallel region per step, instead of one per operation: entering a region costs microseconds
 and there would be two hundred. A thread that comes late finds less left to claim.
 
+Who waits at a barrier spins for a moment and then sleeps (futex): when another process takes a
+thread's processor, the sleeper's becomes free, and the scheduler moves the thread there. A waiting
+thread that spins on, or only yields, looks busy, and the step stands still until the other
+process's time slice is over.
+
 The state is one int64 array, zeroed before the region: see `team_state`. Which thread runs what
 differs from run to run; kernels must give the same bits whoever runs a share.
 
@@ -11,6 +16,8 @@ body, inlined helpers included, numba computes but once what looks the same in e
 `begin_phase` looks so.
 """
 
+import platform
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +27,15 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from llmos_kernels._jit import inlined
+from llmos_kernels._jit import inlined, kernel
 
 _LINE = 8  # int64 slots of a cache line
-_ARRIVED, _WAITED, _THREADS = 0, _LINE, 2 * _LINE
+_ARRIVED, _ASLEEP, _THREADS = 0, _LINE, 2 * _LINE
 _PASSED, _PHASE = 0, 1  # of a thread's own line
-_SPINS = 4000  # about 50 us; then the processor is offered to whoever needs it
+_SPINS = 2000  # about 25 us, longer than the others need when they run
+# Linux's number for futex(2), by machine; elsewhere waiting threads yield.
+_FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if sys.platform == "linux" else 0
+_WAIT_PRIVATE, _WAKE_PRIVATE, _ALL = 128, 129, 2**31 - 1
 
 
 class Team(NamedTuple):
@@ -39,11 +49,6 @@ class Team(NamedTuple):
 def team_state(threads: int, phases: int) -> NDArray[np.int64]:
     """State for a step of up to `phases` phases; zero it before each step."""
     return np.zeros(_THREADS + threads * _LINE + phases, np.int64)
-
-
-def waited(state: NDArray[np.int64]) -> int:
-    """How often a thread gave up its processor at a barrier of the last step."""
-    return int(state[_WAITED])
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -73,19 +78,27 @@ def _atomic_load(_context: Any, array: Any, _index: Any) -> Any:
 
 
 @intrinsic
-def _yield_processor(_context: Any) -> Any:
+def _futex_call(_context: Any, array: Any, _index: Any, _operation: Any, _value: Any) -> Any:
+    """futex(&array[index], operation, value), on the element's lower half; else sched_yield()."""
 
-    def codegen(_target: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [])
-        function = cgutils.get_or_insert_function(builder.module, kind, "sched_yield")
-        return builder.call(function, [])
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        if not _FUTEX:
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+            return word(0)
+        address = builder.ptrtoint(_pointer(context, builder, signature, arguments), word)
+        kind = ir.FunctionType(word, [word], var_arg=True)
+        function = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+        rest = [address, *arguments[2:], word(0), word(0), word(0)]
+        return builder.call(function, [word(_FUTEX), *rest])
 
-    return types.int32(), codegen
+    return types.int64(array, types.int64, types.int64, types.int64), codegen
 
 
 _add: Any = _atomic_add
 _load: Any = _atomic_load
-_yield: Any = _yield_processor
+_futex: Any = _futex_call
 
 
 @inlined
@@ -95,13 +108,27 @@ def barrier(team: Any) -> None:
     if team.threads > 1:
         state[own + _PASSED] += 1
         target = team.threads * state[own + _PASSED]
-        _add(state, np.int64(_ARRIVED), np.int64(1))
-        spins = 0
-        while _load(state, np.int64(_ARRIVED)) < target:
-            spins += 1
-            if spins > _SPINS:
-                _add(state, np.int64(_WAITED), np.int64(1))
-                _yield()
+        if _add(state, np.int64(_ARRIVED), np.int64(1)) + 1 < target:
+            _wait(state, target)
+        elif _load(state, np.int64(_ASLEEP)) > 0:
+            _futex(state, np.int64(_ARRIVED), np.int64(_WAKE_PRIVATE), np.int64(_ALL))
+
+
+@kernel
+def _wait(state: Any, target: Any) -> None:
+    """Until `target` threads have arrived."""
+    for _ in range(_SPINS):
+        if _load(state, np.int64(_ARRIVED)) >= target:
+            return
+    # The last to arrive adds itself before it looks for sleepers; a sleeper is counted before it
+    # looks for the last to arrive, and the kernel looks once more: one of them sees the other.
+    _add(state, np.int64(_ASLEEP), np.int64(1))
+    while True:
+        arrived = _load(state, np.int64(_ARRIVED))
+        if arrived >= target:
+            break
+        _futex(state, np.int64(_ARRIVED), np.int64(_WAIT_PRIVATE), arrived)
+    _add(state, np.int64(_ASLEEP), np.int64(-1))
 
 
 @inlined
