@@ -21,6 +21,8 @@ class DaemonProcess:
         self.folder = folder
         self.log = folder / "llmosd.log"
         self.address = address or f"unix:{folder}/s.sock"
+        # Dozens of daemons, each importing torch once more than its test needs.
+        settings = {"spare_engine": False, **settings}
         self._settings = {f"LLMOSD_{name.upper()}": str(value) for name, value in settings.items()}
         self.start()
 

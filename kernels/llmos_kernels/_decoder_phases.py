@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from llmos_kernels._jit import LANES, exp32, inlined, kernel
+from llmos_kernels._products import PANEL
 from llmos_kernels._team import barrier, begin_phase, claim
 from llmos_kernels.attention import attend_tile, place_head
 from llmos_kernels.norm import normalize
 from llmos_kernels.quantize import quantize_row
-from llmos_kernels.quantized_linear import MAX_ROWS, PANEL, multiply_tile
+from llmos_kernels.quantized_linear import MAX_ROWS, multiply_tile
 
 OWN_ROWS = 4
 # What `project` does with a product.

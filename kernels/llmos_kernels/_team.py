@@ -39,10 +39,14 @@ _WAIT_PRIVATE, _WAKE_PRIVATE, _ALL = 128, 129, 2**31 - 1
 
 
 class Team(NamedTuple):
-    """What a thread knows: the shared state, its own number, and how many there are."""
+    """What a thread knows: the shared state, its own number, and how many there are.
+
+    The number must be an int64: in a `prange` it is unsigned in one of the two times that numba
+    looks at the loop, and everything below would be compiled twice.
+    """
 
     state: NDArray[np.int64]
-    thread: int
+    thread: np.int64
     threads: int
 
 

@@ -98,8 +98,8 @@ def decode(
     """
     for thread in prange(threads):
         _walk(
-            Team(state, thread, threads), network, qkv, output, gate_up, down, rows, buffers,
-            normed, attended, gated,
+            Team(state, np.int64(thread), threads), network, qkv, output, gate_up, down, rows,
+            buffers, normed, attended, gated,
         )  # fmt: skip
 
 
@@ -118,7 +118,9 @@ def decode_head(
         logits: (rows, vocab) float32.
     """
     for thread in prange(threads):
-        _walk_head(Team(state, thread, threads), hidden, packed, scales, quantized, logits)
+        _walk_head(
+            Team(state, np.int64(thread), threads), hidden, packed, scales, quantized, logits
+        )
 
 
 @kernel

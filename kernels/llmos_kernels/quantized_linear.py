@@ -26,7 +26,11 @@ from llmos_kernels._products import DEEP, INT4_WORDS, PANEL, PARTS, Dots
 from llmos_kernels._products_avx2 import Avx2
 from llmos_kernels.quantize import GROUP, HALF, Quantized
 
-PRODUCTS = {"avx512-vnni": Dots("avx512-vnni"), "avx2": Avx2(), "plain": Dots("plain")}
+PRODUCTS: dict[str, Any] = {
+    "avx512-vnni": Dots("avx512-vnni"),
+    "avx2": Avx2(),
+    "plain": Dots("plain"),
+}
 """How products are computed, by instruction: see `_dot`."""
 _PRODUCT = PRODUCTS[choose_dot()]
 MAX_ROWS = _PRODUCT.max_rows

@@ -31,6 +31,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_queue: generations that wait for a model; more are refused.
         step_tokens: tokens per step, prompts' chunks and decoding together.
         draft_tokens: tokens of an answer guessed ahead on a CPU, which changes no answer; 0: none.
+        spare_engine: keep a process ready for the next model; loading is faster by a second or two.
         keep_alive_seconds: idle time until a model is unloaded; negative: never.
         heartbeat_timeout_seconds: an engine silent for longer is killed and started again.
         load_timeout_seconds: the same while it loads.
@@ -52,6 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_queue: int = 256
     step_tokens: int = 512
     draft_tokens: int = 8
+    spare_engine: bool = True
     keep_alive_seconds: float = 300.0
     heartbeat_timeout_seconds: float = 10.0
     load_timeout_seconds: float = 300.0

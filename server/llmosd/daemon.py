@@ -66,8 +66,10 @@ class _Daemon:
         self._store.clean([(record.model_id, record.version) for record in records])
         self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
-        launcher = LocalLauncher(Path(config.cache_dir), threads)
-        self._pool = ModelPool(config, self._store, launcher, self._resident_bytes)
+        self._launcher = LocalLauncher(
+            Path(config.cache_dir), threads, keep_spare=config.spare_engine
+        )
+        self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
         self._operations = OperationManager(catalog.operations)
         self._renderer = TemplateRenderer()
         self._server = Server(self._servicers(), self._pool)
@@ -89,6 +91,7 @@ class _Daemon:
         ]
         _log.info("ready", version=__version__, address=address, pid=os.getpid())
         notify("READY=1", f"STATUS=serving on {address}")
+        self._launcher.prepare()
         await stop.wait()
         notify("STOPPING=1")
         _log.info("stopping")

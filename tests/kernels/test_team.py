@@ -30,7 +30,7 @@ def walk(team, done, early, waits):
 @parallel_kernel
 def all_walk(state, threads, done, early, waits):
     for thread in prange(threads):
-        walk(Team(state, thread, threads), done, early, waits)
+        walk(Team(state, np.int64(thread), threads), done, early, waits)
 
 
 def run(threads, pieces, waits):

@@ -31,6 +31,7 @@ from llmosd.ipc.messages import (
 
 if TYPE_CHECKING:
     from llmosd.engine.engine import Engine
+    from llmosd.engine.loader import Load
 
 # Frames, and grammars that were compiled: generation, and what came of it.
 Inbox = queue.SimpleQueue[ToEngine | tuple[int, Matcher | LlmosError]]
@@ -41,9 +42,12 @@ def main() -> int:
     die_with_parent()
     channel = Channel(socket(fileno=int(sys.argv[1])), ToEngine)
     try:
+        # Before the order has come: a spare engine waits with torch and numba imported.
+        from llmosd.engine.loader import load  # noqa: PLC0415 - a failure is reported, too
+
         order = channel.receive()
         assert isinstance(order, LoadEngine)
-        _serve(channel, order)
+        _serve(channel, order, load)
     except ChannelClosed:
         return 0
     except Exception as error:  # noqa: BLE001 - the process's last word, whatever went wrong
@@ -53,9 +57,7 @@ def main() -> int:
     return 0
 
 
-def _serve(channel: Channel, order: LoadEngine) -> None:
-    from llmosd.engine.loader import load  # noqa: PLC0415 - torch comes after the first frame
-
+def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
     engine, ready = load(order, _reporter(channel, order.heartbeat_seconds))
     inbox: Inbox = queue.SimpleQueue()
     compiler = GrammarCompiler(

@@ -16,6 +16,7 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.registry import ARCHITECTURES
 from llmosd.architectures.torch_ops import TorchOps
 from llmosd.engine.block_pool import BlockPool
+from llmosd.engine.compiling import compilation_reported
 from llmosd.engine.engine import Engine
 from llmosd.engine.kernel_ops import KernelOps
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache, block_bytes
@@ -30,6 +31,7 @@ from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest
 
 Report = Callable[[str, int, int], None]
+Load = Callable[[LoadEngine, Report], tuple[Engine, Ready]]
 Opened = Callable[[], AbstractContextManager[Weights]]
 Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
 _LARGEST_CONFIG = 1024 * 1024
@@ -109,7 +111,8 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     )
     engine = Engine(runner, scheduler, pool)
     report("warm-up", 0, 0)
-    _warm_up(engine, config)
+    with compilation_reported(report):
+        _warm_up(engine, config)
     return engine, Ready(
         choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS, config.vocab_size
     )

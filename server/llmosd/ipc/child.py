@@ -62,8 +62,15 @@ class Child:
 
     @property
     def exited(self) -> bool:
-        """Whether the process has ended."""
-        return self._process.returncode is not None
+        """Whether the process has ended, even if nobody has taken note yet."""
+        if self._process.returncode is not None:
+            return True
+        try:
+            # Only looked at: the exit status is asyncio's to take.
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, options) is not None
+        except ChildProcessError:
+            return True
 
     def kill(self) -> None:
         """End the process at once."""

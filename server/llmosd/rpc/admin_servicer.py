@@ -55,6 +55,6 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             memory_available_bytes=device.available_memory(),
             resident_bytes=self._resident_bytes(),
             generations=self._generator.num_running,
-            models_loaded=len(self._pool.processes()),
+            models_loaded=self._pool.num_loaded,
             architectures=_FAMILIES,
         )

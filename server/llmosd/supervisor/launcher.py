@@ -1,5 +1,7 @@
 """Where an engine process comes from: one small interface, so that nothing else need know."""
 
+import asyncio
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -20,17 +22,63 @@ class Launcher(Protocol):
     async def launch(self, name: str) -> Child:
         """Start an engine that waits for its LoadEngine frame."""
 
+    def prepare(self) -> None:
+        """Make the next launch quick, if that can be done beforehand."""
+
+    async def release(self) -> None:
+        """Give back what `prepare` holds."""
+
+    def processes(self) -> list[int]:
+        """Process ids of what `prepare` holds."""
+
 
 class LocalLauncher:
-    """Engines as child processes on this machine."""
+    """Engines as child processes on this machine.
 
-    def __init__(self, cache_dir: Path, threads: int) -> None:
+    A spare one waits with torch and numba imported: most of what a small model takes to load.
+    """
+
+    def __init__(self, cache_dir: Path, threads: int, *, keep_spare: bool) -> None:
         """Compiled kernels go to `cache_dir`; every engine gets `threads` threads."""
         self._cache_dir = cache_dir
         self._threads = threads
+        self._keep_spare = keep_spare
+        self._spare: asyncio.Task[Child] | None = None
 
     async def launch(self, name: str) -> Child:
         """Start an engine that waits for its LoadEngine frame."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(OSError):  # it could not be started
+                child = await spare
+                if not child.exited:
+                    child.name = name
+                    return child
+                await child.ended()
+        return await self._spawn(name)
+
+    def prepare(self) -> None:
+        """Start the spare engine unless there is one."""
+        if self._keep_spare and self._spare is None:
+            self._spare = asyncio.create_task(self._spawn("spare"))
+
+    async def release(self) -> None:
+        """End the spare engine."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(OSError):
+                child = await spare
+                child.kill()
+                await child.ended()
+
+    def processes(self) -> list[int]:
+        """The spare engine, if it runs."""
+        spare = self._spare
+        if spare is None or not spare.done() or spare.exception() is not None:
+            return []
+        return [] if spare.result().exited else [spare.result().pid]
+
+    async def _spawn(self, name: str) -> Child:
         return await Child.spawn(name, _ENGINE, FromEngine, self._environment())
 
     def _environment(self) -> dict[str, str]:
@@ -38,6 +86,8 @@ class LocalLauncher:
             "NUMBA_CACHE_DIR": str(kernel_cache(self._cache_dir)),
             "NUMBA_NUM_THREADS": str(self._threads),
             "OMP_NUM_THREADS": str(self._threads),
+            "OMP_THREAD_LIMIT": str(self._threads),
+            "OMP_DYNAMIC": "false",
             # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
             # keep a processor from the thread that is waited for, as soon as anything else runs:
             # two engines on two cores took 2.2 s a token, and 0.09 s with this.

@@ -86,9 +86,15 @@ class ModelPool:
         """One version, if it is wanted."""
         return self._residents.get(record.name)
 
+    @property
+    def num_loaded(self) -> int:
+        """Models in memory."""
+        return sum(resident.handle is not None for resident in self._residents.values())
+
     def processes(self) -> list[int]:
-        """Process ids of the engines."""
-        return [r.handle.pid for r in self._residents.values() if r.handle is not None]
+        """Process ids of the engines, of those that wait for a model, too."""
+        loaded = [r.handle.pid for r in self._residents.values() if r.handle is not None]
+        return loaded + self._launcher.processes()
 
     def want(self, record: VersionRecord, keep_alive: float | None, dtype: str | None) -> Resident:
         """Note that a version is to be served; the next request loads it."""
@@ -189,7 +195,9 @@ class ModelPool:
         self._draining = True
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*(self._stop(r, seconds) for r in self.residents()))
+        await asyncio.gather(
+            self._launcher.release(), *(self._stop(r, seconds) for r in self.residents())
+        )
 
     def _check_open(self) -> None:
         if self._draining:
@@ -223,10 +231,14 @@ class ModelPool:
         resident.touch()
         seconds = round(resident.loaded_at - began, 3)
         _log.info("model_loaded", model=record.name, pid=handle.pid, seconds=seconds)
+        if not self._draining:
+            self._launcher.prepare()
         self.on_change()
 
     async def _make_room(self, record: VersionRecord, need: Estimate) -> None:
         """Evict idle models, least recently used first, until the estimate fits."""
+        if self.planner.room < need.total:
+            await self._launcher.release()
         idle = sorted((r for r in self.residents() if r.evictable), key=lambda r: r.last_use)
         while self.planner.room < need.total and idle:
             victim = idle.pop(0)
