@@ -1,22 +1,22 @@
 """`python -m benchmarks`: measure, print, write build/bench.json."""
 
 import argparse
-import os
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.cases import FULL, QUICK, Plan
+from benchmarks.environments import python_of
 from benchmarks.pairs import measure
+from benchmarks.peer import processors
 from benchmarks.peers import PEERS
 from benchmarks.process import ROOT, PeerFailed, PeerProcess
 from benchmarks.table import Pair, machine, print_pair, write_json
 from llmos_client.fetch.cache import cache_folder
 from llmos_client.fetch.catalogue import load_catalogue
 
-OTHERS = [name for name in PEERS if name != "llmos"]
+DEFAULT = ("engine-int8", "llama.cpp-q8_0", "vllm-bf16", "vllm-fp32", "transformers-bf16")
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     load = machine()["load"]
     if load > 0.5:
         console.print(f"The machine is busy (load {load:.1f}): trust ratios, not figures.")
-    bench = _Bench(console, QUICK if arguments.quick else FULL)
+    bench = _Bench(console, QUICK if arguments.quick else FULL, f"llmos-{arguments.dtype}")
     try:
         bench.run(arguments.peers)
     except PeerFailed as error:
@@ -45,18 +45,19 @@ def main() -> int:
 class _Bench:
     """One run: llmos stays loaded, peers come and go."""
 
-    def __init__(self, console: Console, plan: Plan) -> None:
+    def __init__(self, console: Console, plan: Plan, own: str) -> None:
         self.pairs: list[Pair] = []
         self.missing: dict[str, str] = {}
         self._console = console
         self._plan = plan
+        self._own = own
 
     def run(self, names: list[str]) -> None:
-        with PeerProcess("llmos") as llmos:
+        with PeerProcess(self._own) as llmos:
             reason = llmos.unavailable()
             if reason:
                 raise PeerFailed(reason)
-            self._say("llmos: loading")
+            self._say(f"{self._own}: loading")
             about = llmos.load("")
             for name in names:
                 try:
@@ -72,27 +73,29 @@ class _Bench:
             peer = self._find(name, stack)
             self._say(f"{name}: loading")
             about_peer = peer.load(_gguf())
-            own, other = measure([llmos, peer], self._plan, lambda at: self._say(f"{name}: {at}"))
+            say, turn = lambda at: self._say(f"{name}: {at}"), len(self.pairs) + len(self.missing)
+            own, other = measure([llmos, peer], self._plan, say, turn)
             self.pairs.append(Pair(about, own, name, about_peer, other))
 
     def _find(self, name: str, stack: ExitStack) -> PeerProcess:
-        """The peer in this environment, or in that of LLMOS_BENCH_PEERS."""
-        elsewhere = os.environ.get("LLMOS_BENCH_PEERS")
-        pythons = [sys.executable]
-        pythons += [str(Path(elsewhere, "bin", "python").absolute())] if elsewhere else []
-        reason = ""
-        for python in pythons:
-            try:
-                peer = stack.enter_context(PeerProcess(name, python))
-            except OSError as error:
-                raise PeerFailed(f"LLMOS_BENCH_PEERS: {error}") from None
-            reason = peer.unavailable()
-            if not reason:
-                return peer
-        raise PeerFailed(f"{reason}; here, or into an environment that LLMOS_BENCH_PEERS names")
+        """The peer, in the environment that has it."""
+        self._say(f"{name}: environment")
+        more = _engine_environment() if name.startswith("engine-") else {}
+        peer = stack.enter_context(PeerProcess(name, python_of(name), more))
+        reason = peer.unavailable()
+        if reason:
+            raise PeerFailed(reason)
+        return peer
 
     def _say(self, text: str) -> None:
         self._console.print(text, style="dim", highlight=False)
+
+
+def _engine_environment() -> dict[str, str]:
+    """What the daemon gives its engines."""
+    from llmosd.supervisor.launcher import engine_environment
+
+    return engine_environment(cache_folder(), processors())
 
 
 def _gguf() -> str:
@@ -107,17 +110,18 @@ def _parser() -> argparse.ArgumentParser:
         "--peers",
         metavar="NAME,...",
         type=_names,
-        default=OTHERS,
-        help=f"of {', '.join(OTHERS)}; all by default, none with an empty value",
+        default=DEFAULT,
+        help=f"of {', '.join(PEERS)}; default: {', '.join(DEFAULT)}; none with an empty value",
     )
+    parser.add_argument("--dtype", choices=["int8", "int4", "float32"], default="int8")
     return parser
 
 
 def _names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
-    unknown = [name for name in names if name not in OTHERS]
+    unknown = [name for name in names if name not in PEERS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(OTHERS)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(PEERS)}")
     return names
 
 

@@ -20,12 +20,15 @@ class PeerFailed(Exception):
 class PeerProcess:
     """An engine in a process of its own, to be used in a `with` block."""
 
-    def __init__(self, name: str, python: str = sys.executable) -> None:
-        """Start the worker; its stderr goes to build/bench-NAME.log."""
+    def __init__(
+        self, name: str, python: str = sys.executable, more: dict[str, str] | None = None
+    ) -> None:
+        """Start the worker; its stderr goes to build/bench-NAME.log. `more` is its environment."""
+        more = more or {}
         self.name = name
         self.log = ROOT / "build" / f"bench-{name}.log"
         self.log.parent.mkdir(exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **more}
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 [python, "-m", "benchmarks.worker", name],

@@ -7,11 +7,18 @@ from benchmarks.peer import Peer
 
 # Name: module of this package, its class, arguments. Imported in the worker that runs it only.
 PEERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "llmos": ("llmos", "Llmos", ()),
-    "llama.cpp": ("llama_cpp", "LlamaCpp", ()),
-    "transformers-fp32": ("hugging_face", "HuggingFace", ("float32",)),
+    "llmos-int8": ("llmos", "Llmos", ("int8",)),
+    "llmos-int4": ("llmos", "Llmos", ("int4",)),
+    "llmos-float32": ("llmos", "Llmos", ("float32",)),
+    "engine-int8": ("engine", "BareEngine", ("int8",)),
+    "engine-int4": ("engine", "BareEngine", ("int4",)),
+    "engine-float32": ("engine", "BareEngine", ("float32",)),
+    "llama.cpp-q8_0": ("llama_cpp", "LlamaCpp", ("q8_0",)),
+    "llama.cpp-q4_1": ("llama_cpp", "LlamaCpp", ("q4_1",)),
+    "vllm-bf16": ("vllm", "Vllm", ("bfloat16",)),
+    "vllm-fp32": ("vllm", "Vllm", ("float32",)),
     "transformers-bf16": ("hugging_face", "HuggingFace", ("bfloat16",)),
-    "vllm": ("vllm", "Vllm", ()),
+    "transformers-fp32": ("hugging_face", "HuggingFace", ("float32",)),
 }
 
 

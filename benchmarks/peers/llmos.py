@@ -1,12 +1,16 @@
 """llmos, through gRPC, as any client meets it: a private daemon, the asyncio SDK."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.peer import Request, Timing, missing
 
@@ -16,30 +20,23 @@ MODEL = "smollm2"
 class Llmos:
     """The daemon is a child of the worker, and ends with it."""
 
-    name = "llmos"
+    def __init__(self, dtype: str) -> None:
+        self.name = f"llmos-{dtype}"
+        self._dtype = dtype
+        self._stack = contextlib.ExitStack()
 
     def available(self) -> str:
         return missing("torch", "'.[server]'") or missing("llmos_client", "'.[server]'")
 
     def load(self, gguf: str) -> str:  # noqa: ARG002 - the CLI's cache has the same file
-        from llmos_client import AsyncClient, Client
+        from llmos_client import AsyncClient
 
-        self._folder = tempfile.TemporaryDirectory(prefix="llmos-bench-")
-        folder = Path(self._folder.name)
-        address = f"unix:{folder}/llmosd.sock"
-        commands = Path(sys.executable).parent
-        daemon = [str(commands / "llmosd"), "--state-dir", str(folder), "--listen", address]
-        with (folder / "llmosd.log").open("w") as log:
-            self._daemon = subprocess.Popen(daemon, stdout=log, stderr=log)
-        _wait_for(folder / "llmosd.sock", self._daemon)
-        pull = [str(commands / "llmos"), "--address", address, "pull", MODEL]
-        subprocess.run(pull, check=True, stdout=subprocess.DEVNULL)
-        with Client(address) as client:
-            loaded = client.load_model(MODEL, keep_alive=-1).result()
+        address, client = self._stack.enter_context(private_daemon())
+        loaded = client.load_model(MODEL, keep_alive=-1, dtype=self._dtype).result()
         self._loop = asyncio.Runner()
         self._client = self._loop.run(_open(AsyncClient, address))
         residency = loaded.version.residency
-        return f"{residency.dtype}, {residency.runner}"
+        return f"{residency.dtype}, {residency.runner}, nothing guessed ahead"
 
     def generate(self, batch: list[Request]) -> list[Timing]:
         return self._loop.run(self._all(batch))
@@ -48,10 +45,7 @@ class Llmos:
         if hasattr(self, "_loop"):
             self._loop.run(self._client.close())
             self._loop.close()
-        if hasattr(self, "_daemon"):
-            self._daemon.send_signal(signal.SIGTERM)
-            self._daemon.wait(timeout=60)
-            self._folder.cleanup()
+        self._stack.close()
 
     async def _all(self, batch: list[Request]) -> list[Timing]:
         began = time.perf_counter()
@@ -73,16 +67,46 @@ class Llmos:
         return Timing(first or total, total, tokens)
 
 
+@contextlib.contextmanager
+def private_daemon(**settings: object) -> Iterator[tuple[str, Any]]:
+    """A daemon that has the model, in a folder of its own: its address and a client.
+
+    Nothing is guessed ahead unless `settings` say so: how much that brings depends on the text.
+    """
+    from llmos_client import Client
+
+    with tempfile.TemporaryDirectory(prefix="llmos-bench-") as name:
+        folder = Path(name)
+        address = f"unix:{folder}/llmosd.sock"
+        commands = Path(sys.executable).parent
+        command = [str(commands / "llmosd"), "--state-dir", name, "--listen", address]
+        chosen = {"draft_tokens": 0, "keep_alive_seconds": -1, **settings}
+        environment = {f"LLMOSD_{key.upper()}": str(value) for key, value in chosen.items()}
+        with (folder / "llmosd.log").open("w") as log:
+            daemon = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **environment}
+            )
+        try:
+            _wait_for(folder / "llmosd.sock", daemon)
+            pull = [str(commands / "llmos"), "--address", address, "pull", MODEL]
+            subprocess.run(pull, check=True, stdout=subprocess.DEVNULL)
+            with Client(address) as client:
+                yield address, client
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(timeout=60)
+
+
 async def _open(cls, address: str):
     return cls(address)
 
 
 def _wait_for(socket: Path, daemon: "subprocess.Popen[bytes]") -> None:
     """Return once the daemon has bound its socket."""
-    for _ in range(300):
+    for _ in range(3000):
         if socket.exists():
             return
         if daemon.poll() is not None:
             break
-        time.sleep(0.1)
+        time.sleep(0.01)
     raise RuntimeError(f"the daemon did not start: {(socket.parent / 'llmosd.log').read_text()}")

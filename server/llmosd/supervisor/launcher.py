@@ -79,44 +79,49 @@ class LocalLauncher:
         return [] if spare.result().exited else [spare.result().pid]
 
     async def _spawn(self, name: str) -> Child:
-        return await Child.spawn(name, _ENGINE, FromEngine, self._environment())
+        environment = engine_environment(self._cache_dir, self._threads)
+        return await Child.spawn(name, _ENGINE, FromEngine, environment)
 
-    def _environment(self) -> dict[str, str]:
-        environment = {
-            "NUMBA_CACHE_DIR": str(kernel_cache(self._cache_dir)),
-            "NUMBA_NUM_THREADS": str(self._threads),
-            "OMP_NUM_THREADS": str(self._threads),
-            "OMP_THREAD_LIMIT": str(self._threads),
-            "OMP_DYNAMIC": "false",
-            # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
-            # keep a processor from the thread that is waited for, as soon as anything else runs:
-            # two engines on two cores took 2.2 s a token, and 0.09 s with this.
-            "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN_ROUNDS),
-        }
-        folder = self._share_openmp()
-        if folder is not None:
-            paths = [str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
-            environment["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
-            environment["NUMBA_THREADING_LAYER"] = "omp"
-        return environment
 
-    def _share_openmp(self) -> Path | None:
-        """A folder where numba's name for libgomp leads to torch's copy.
+def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
+    """What an engine's process is started with, beside its parent's environment."""
+    environment = {
+        "NUMBA_CACHE_DIR": str(kernel_cache(cache_dir)),
+        "NUMBA_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+        # A step waits for all its threads: there must be as many as it was told.
+        "OMP_THREAD_LIMIT": str(threads),
+        "OMP_DYNAMIC": "false",
+        # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
+        # keep a processor from the thread that is waited for, as soon as anything else runs:
+        # two engines on two cores took 2.2 s a token, and 0.09 s with this.
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN_ROUNDS),
+    }
+    folder = _share_openmp(cache_dir)
+    if folder is not None:
+        paths = [str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
+        environment["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
+        environment["NUMBA_THREADING_LAYER"] = "omp"
+    return environment
 
-        One OpenMP runtime means one pool of threads for both, and none of the system's is needed.
-        None where torch brings no libgomp: numba then chooses its threading layer itself.
-        """
-        spec = importlib.util.find_spec("torch")
-        if spec is None or spec.origin is None:
-            return None
-        library = Path(spec.origin).parent / "lib" / "libgomp.so.1"
-        if not library.exists():
-            return None
-        folder = self._cache_dir / "openmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("libgomp.so.1", "libgomp.so.1.0.0"):
-            _point(folder / name, library)
-        return folder
+
+def _share_openmp(cache_dir: Path) -> Path | None:
+    """A folder where numba's name for libgomp leads to torch's copy.
+
+    One OpenMP runtime means one pool of threads for both, and none of the system's is needed.
+    None where torch brings no libgomp: numba then chooses its threading layer itself.
+    """
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    library = Path(spec.origin).parent / "lib" / "libgomp.so.1"
+    if not library.exists():
+        return None
+    folder = cache_dir / "openmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("libgomp.so.1", "libgomp.so.1.0.0"):
+        _point(folder / name, library)
+    return folder
 
 
 def kernel_cache(cache_dir: Path) -> Path:
