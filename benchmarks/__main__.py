@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
+from benchmarks.alone import Figures, engine_environment, measure_alone
 from benchmarks.cases import FULL, QUICK, Plan
 from benchmarks.environments import python_of
 from benchmarks.pairs import measure
-from benchmarks.peer import processors
 from benchmarks.peers import PEERS
 from benchmarks.process import ROOT, PeerFailed, PeerProcess
-from benchmarks.table import Pair, machine, print_pair, write_json
+from benchmarks.table import Pair, machine, print_figures, print_pair, write_json
 from llmos_client.fetch.cache import cache_folder
 from llmos_client.fetch.catalogue import load_catalogue
 
@@ -28,16 +28,19 @@ def main() -> int:
         console.print(f"The machine is busy (load {load:.1f}): trust ratios, not figures.")
     bench = _Bench(console, QUICK if arguments.quick else FULL, f"llmos-{arguments.dtype}")
     try:
+        if not arguments.no_alone:
+            bench.figures = measure_alone(arguments.dtype, bench.say, cold=arguments.cold)
         bench.run(arguments.peers)
     except PeerFailed as error:
         console.print(f"llmos failed: {error}")
         return 1
     for pair in bench.pairs:
         print_pair(console, pair)
+    print_figures(console, bench.figures)
     for name, reason in bench.missing.items():
         console.print(f"{name}: not measured: {reason}", markup=False)
     path = ROOT / "build" / "bench.json"
-    write_json(path, bench.pairs, bench.missing, quick=arguments.quick)
+    write_json(path, bench.pairs, bench.missing, bench.figures, quick=arguments.quick)
     console.print(f"Everything is in {path.relative_to(ROOT)}.")
     return 0
 
@@ -48,6 +51,7 @@ class _Bench:
     def __init__(self, console: Console, plan: Plan, own: str) -> None:
         self.pairs: list[Pair] = []
         self.missing: dict[str, str] = {}
+        self.figures: Figures = {}
         self._console = console
         self._plan = plan
         self._own = own
@@ -57,7 +61,7 @@ class _Bench:
             reason = llmos.unavailable()
             if reason:
                 raise PeerFailed(reason)
-            self._say(f"{self._own}: loading")
+            self.say(f"{self._own}: loading")
             about = llmos.load("")
             for name in names:
                 try:
@@ -65,37 +69,31 @@ class _Bench:
                 except PeerFailed as error:
                     self.missing[name] = str(error)
             if not self.pairs:
-                (samples,) = measure([llmos], self._plan, self._say)
+                (samples,) = measure([llmos], self._plan, self.say)
                 self.pairs.append(Pair(about, samples))
 
     def _against(self, llmos: PeerProcess, about: str, name: str) -> None:
         with ExitStack() as stack:
             peer = self._find(name, stack)
-            self._say(f"{name}: loading")
+            self.say(f"{name}: loading")
             about_peer = peer.load(_gguf())
-            say, turn = lambda at: self._say(f"{name}: {at}"), len(self.pairs) + len(self.missing)
+            say, turn = lambda at: self.say(f"{name}: {at}"), len(self.pairs) + len(self.missing)
             own, other = measure([llmos, peer], self._plan, say, turn)
             self.pairs.append(Pair(about, own, name, about_peer, other))
 
     def _find(self, name: str, stack: ExitStack) -> PeerProcess:
         """The peer, in the environment that has it."""
-        self._say(f"{name}: environment")
-        more = _engine_environment() if name.startswith("engine-") else {}
+        self.say(f"{name}: environment")
+        more = engine_environment() if name.startswith("engine-") else {}
         peer = stack.enter_context(PeerProcess(name, python_of(name), more))
         reason = peer.unavailable()
         if reason:
             raise PeerFailed(reason)
         return peer
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """One dim line."""
         self._console.print(text, style="dim", highlight=False)
-
-
-def _engine_environment() -> dict[str, str]:
-    """What the daemon gives its engines."""
-    from llmosd.supervisor.launcher import engine_environment
-
-    return engine_environment(cache_folder(), processors())
 
 
 def _gguf() -> str:
@@ -113,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT,
         help=f"of {', '.join(PEERS)}; default: {', '.join(DEFAULT)}; none with an empty value",
     )
+    parser.add_argument("--no-alone", action="store_true", help="only beside peers")
+    parser.add_argument("--cold", action="store_true", help="also load with nothing compiled")
     parser.add_argument("--dtype", choices=["int8", "int4", "float32"], default="int8")
     return parser
 

@@ -71,9 +71,30 @@ def shown(measure: str, value: float | None) -> str:
     return f"{value * 1000:.0f} ms" if is_time(measure) else f"{value:.1f} tok/s"
 
 
-def write_json(path: Path, pairs: list[Pair], missing: dict[str, str], *, quick: bool) -> None:
+def print_figures(console: Console, figures: dict[str, float]) -> None:
+    """What llmos did alone."""
+    if not figures:
+        return
+    table = Table(title="llmos alone", title_justify="left")
+    table.add_column("Measure")
+    table.add_column("", justify="right")
+    for name, value in figures.items():
+        bytes_ = name == "bandwidth"
+        table.add_row(name, f"{value / 1e9:.1f} GB/s" if bytes_ else f"{value * 1000:.2f} ms")
+    console.print(table)
+
+
+def write_json(
+    path: Path,
+    pairs: list[Pair],
+    missing: dict[str, str],
+    figures: dict[str, float] | None = None,
+    *,
+    quick: bool,
+) -> None:
     """Everything, samples included."""
     result: dict[str, Any] = {"quick": quick, "machine": machine(), "missing": missing}
+    result["alone"] = figures or {}
     result["pairs"] = [
         {
             "peer": pair.peer,
