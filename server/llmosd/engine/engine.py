@@ -19,8 +19,8 @@ from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
 from llmosd.errors import DeadlineUnattainable, LlmosError
 from llmosd.ipc.messages import (
-    EngineLoad,
     EngineStats,
+    Heartbeat,
     Scored,
     Started,
     StepResult,
@@ -94,9 +94,9 @@ class Engine:
         load = self._reporter.due(now + seconds)
         return StepResult(tokens, started, self.stats, scored, load)
 
-    def load(self) -> EngineLoad:
-        """The load in detail."""
-        return self._reporter.load(time.monotonic())
+    def heartbeat(self) -> Heartbeat:
+        """What an idle engine has to say."""
+        return Heartbeat(self.stats, self._reporter.load(time.monotonic()))
 
     def forget(self) -> None:
         """Begin measuring and accounts anew: what warming up took says nothing about requests."""

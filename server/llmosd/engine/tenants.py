@@ -1,8 +1,9 @@
 """Who got how much: virtual token counters.
 
-Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024. In each class of work a tenant has a counter of the service it received, divided by its weight; the
-lowest is served next. Who comes with nothing waiting or running is lifted to the lowest of those
-that have: time spent away is no credit.
+Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024. In each class of work a tenant
+has a counter of the service it received, divided by its weight; the lowest is served next. Who
+comes with nothing waiting or running is lifted to the lowest of those that have: time spent away
+is no credit.
 """
 
 from collections.abc import Mapping
