@@ -127,6 +127,10 @@ class Policy:
         """Running sequences, those that give way first at the front: low ones, late ones."""
         return sorted(running, key=lambda s: (-s.standing, s.order), reverse=True)
 
+    def interruptible(self, waiting: Sequence, running: list[Sequence]) -> list[Sequence]:
+        """Running sequences whose places and blocks one that waits may have."""
+        return [s for s in running if s.standing < waiting.request.priority]
+
     def ahead(self, newcomer: Sequence, drawn: Callable[[Sequence], float]) -> list[Sequence]:
         """Who of the waiting would begin before a newcomer, as far as can be told now.
 

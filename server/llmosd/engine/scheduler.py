@@ -196,7 +196,7 @@ class Scheduler:
     def _admit(self, sequence: Sequence, step: Step) -> bool:
         """Let a waiting sequence run, if its whole prompt fits now."""
         missing = sum(map(_places, self.running)) + _places(sequence) - self._max_sequences
-        lower = [s for s in self.running if s.standing < sequence.request.priority]
+        lower = self.policy.interruptible(sequence, self.running)
         if missing > sum(map(_places, lower)):
             return False
         known = self._known_blocks(sequence)

@@ -28,22 +28,22 @@ def model_load(model_version: str, handle: EngineHandle) -> pb.ModelLoad:
         cached_prompt_tokens=stats.cached_tokens,
         drafted_tokens=stats.drafted_tokens,
         accepted_tokens=stats.accepted_tokens,
+        rows_per_step=load.rows_per_step,
+        prompt_tokens_per_second=load.prompt_rate,
+        generated_tokens_per_second=load.generated_rate,
+        estimated_wait=convert.duration(load.estimated_wait),
+        generated_tokens=load.generated_tokens,
+        late=load.late,
     )
-    if load is not None:
-        result.rows_per_step = load.rows_per_step
-        result.prompt_tokens_per_second = load.prompt_rate
-        result.generated_tokens_per_second = load.generated_rate
-        result.estimated_wait.CopyFrom(convert.duration(load.estimated_wait))
-        result.generated_tokens, result.late = load.generated_tokens, load.late
-        for priority, running, waiting in zip(PRIORITIES, load.running, load.waiting, strict=True):
-            result.classes.add(priority=priority, running=running, waiting=waiting)
-        for share in load.tenants:
-            result.tenants.add(
-                tenant=share.name,
-                weight=share.weight,
-                running=share.running,
-                waiting=share.waiting,
-                prompt_tokens=share.prompt_tokens,
-                generated_tokens=share.generated_tokens,
-            )
+    for priority, running, waiting in zip(PRIORITIES, load.running, load.waiting, strict=True):
+        result.classes.add(priority=priority, running=running, waiting=waiting)
+    for share in load.tenants:
+        result.tenants.add(
+            tenant=share.name,
+            weight=share.weight,
+            running=share.running,
+            waiting=share.waiting,
+            prompt_tokens=share.prompt_tokens,
+            generated_tokens=share.generated_tokens,
+        )
     return result

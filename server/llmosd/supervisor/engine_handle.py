@@ -61,7 +61,7 @@ class EngineHandle:
         self.ready = ready
         self.order = order
         self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
-        self.load: EngineLoad | None = None
+        self.load = EngineLoad([0] * 3, [0] * 3, [], 0.0, 0.0, 0.0, 0.0, 0, 0)
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits
