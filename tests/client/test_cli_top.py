@@ -1,5 +1,7 @@
 """llmos top, in text and JSON, and the streams of both clients it stands on."""
 
+import sys
+
 import pytest
 
 from llmos.v1 import admin_service_pb2 as pb
@@ -52,6 +54,14 @@ def test_following(cli, daemon):
     assert [len(line["models"]) for line in lines] == [1, 0]
     assert daemon.seen("WatchLoad")[0].interval.nanos == 500_000_000
     assert cli("top", "--interval", "0.01").code == 2
+
+
+def test_on_a_terminal_it_is_drawn_over(cli, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    out = cli("top").out
+    assert "team-a" in out
+    assert "\x1b[1A" in out  # up, to write over it
 
 
 async def test_both_clients_follow(client, aclient):

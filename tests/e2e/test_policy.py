@@ -14,6 +14,7 @@ from llmos_client import (
     Delta,
     Failed,
     QueueFullError,
+    Started,
 )
 
 LONG = {"temperature": 0.9, "seed": 5, "max_tokens": 150, "ignore_eos": True}
@@ -93,20 +94,26 @@ class Flood:
 def test_a_light_tenant_starts_soon(small):
     """One request beside thirty of another tenant; under the same name, the control, it is last."""
     daemon = small(max_sequences=2)
-    begun = {}
-    for tenant in ("light", "heavy"):
-        with (
-            Flood(daemon.address, "heavy", 30) as flood,
-            Client(daemon.address, tenant=tenant) as c,
-        ):
-            before = len(flood.begun)
-            with c.stream("m", "Me too", **LONG) as events:
-                next(event for event in events if isinstance(event, Delta))
-                begun[tenant] = len(flood.begun) - before
-            flood.thread.join()
-            assert len(flood.ended) == 30
-    assert begun["light"] <= 6
-    assert begun["heavy"] >= 20
+    known, begun = _begun_meanwhile(daemon.address, "light")
+    assert known < 25
+    assert begun <= 4
+    known, begun = _begun_meanwhile(daemon.address, "heavy")
+    assert known < 25
+    assert begun == 30 - known
+
+
+def _begun_meanwhile(address, tenant):
+    """How many of a heavy tenant's had begun when another one came, and how many did before it."""
+    with Client(address, tenant=tenant) as client, Flood(address, "heavy", 30) as flood:
+        until(client, lambda load: load.running + load.waiting + len(flood.ended) >= 30)
+        with client.stream("m", "Me too", **LONG) as events:
+            assert isinstance(next(events), Started)  # the engine has it now
+            known = len(flood.begun)
+            next(event for event in events if isinstance(event, Delta))
+            begun = len(flood.begun) - known
+        flood.thread.join()
+        assert len(flood.ended) == 30
+    return known, begun
 
 
 def test_high_goes_before_low_and_neither_changes(small):
