@@ -21,7 +21,7 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 class AsyncClient(AsyncConnection):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
-    `tenant` is for whom the calls are made: tenants share no cached prompts.
+    `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
 
     Belongs to the event loop of its first call. Without an address: LLMOS_ADDRESS, else the
     usual sockets.

@@ -120,11 +120,12 @@ def test_high_goes_before_low_and_neither_changes(small):
     """Interrupted and computed again, to the same bits; of the same class it waits."""
     daemon = small(max_sequences=2)
     with daemon.client() as client:
-        alone = [client.generate("m", f"Number {at}", **LONG).text for at in range(2)]
+        longer = LONG | {"max_tokens": 600}
+        alone = [client.generate("m", f"Number {at}", **longer).text for at in range(2)]
         urgent = client.generate("m", "Now!", n=2, **LONG).choices
         for priority, interrupts in (("high", True), ("low", False)):
             known = load_of(client).preemptions
-            with Flood(daemon.address, "", 2, priority="low") as flood:
+            with Flood(daemon.address, "", 2, **longer, priority="low") as flood:
                 wait_for(lambda flood=flood: len(flood.begun) == 2, 20)
                 answer = client.generate("m", "Now!", n=2, priority=priority, **LONG)
                 ended = len(flood.ended)
