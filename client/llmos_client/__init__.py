@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import DaemonUnreachable as DaemonUnreachable
     from llmos_client.errors import DataCorruptError as DataCorruptError
     from llmos_client.errors import DeadlineExceededError as DeadlineExceededError
+    from llmos_client.errors import DeadlineUnattainableError as DeadlineUnattainableError
     from llmos_client.errors import EngineLostError as EngineLostError
     from llmos_client.errors import FeatureUnavailableError as FeatureUnavailableError
     from llmos_client.errors import FieldViolation as FieldViolation
@@ -67,10 +68,14 @@ if TYPE_CHECKING:
     from llmos_client.generations import TokenOutput as TokenOutput
     from llmos_client.generations import ToolCall as ToolCall
     from llmos_client.generations import Usage as Usage
-    from llmos_client.requests import GenerateOptions as GenerateOptions
-    from llmos_client.requests import Message as Message
-    from llmos_client.requests import MessageLike as MessageLike
-    from llmos_client.requests import SamplingOptions as SamplingOptions
+    from llmos_client.loads import ClassLoad as ClassLoad
+    from llmos_client.loads import Load as Load
+    from llmos_client.loads import ModelLoad as ModelLoad
+    from llmos_client.loads import TenantLoad as TenantLoad
+    from llmos_client.options import GenerateOptions as GenerateOptions
+    from llmos_client.options import Message as Message
+    from llmos_client.options import MessageLike as MessageLike
+    from llmos_client.options import SamplingOptions as SamplingOptions
     from llmos_client.results import CancelOutcome as CancelOutcome
     from llmos_client.results import Health as Health
     from llmos_client.results import LoadResult as LoadResult
@@ -103,15 +108,15 @@ _HOMES = {
     "Client": "client",
     "Conversation": "streams",
     "EventStream": "streams",
-    "GenerateOptions": "requests",
+    "GenerateOptions": "options",
     "GenerationStream": "streams",
     "LocalFile": "upload",
-    "Message": "requests",
-    "MessageLike": "requests",
+    "Message": "options",
+    "MessageLike": "options",
     "OnProgress": "upload",
-    "SamplingOptions": "requests",
+    "SamplingOptions": "options",
 }
-_PLAIN = ("errors", "generations", "results")
+_PLAIN = ("errors", "generations", "loads", "results")
 
 
 def __getattr__(name: str) -> Any:

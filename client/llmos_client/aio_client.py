@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.aio_connection import AsyncConnection
-from llmos_client.aio_streams import AsyncConversation, AsyncGenerationStream
+from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.generations import Generation
+from llmos_client.loads import Load
+from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
@@ -19,7 +21,7 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 class AsyncClient(AsyncConnection):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
-    `tenant` is for whom the calls are made: tenants share no cached prompts.
+    `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
 
     Belongs to the event loop of its first call. Without an address: LLMOS_ADDRESS, else the
     usual sockets.
@@ -31,7 +33,7 @@ class AsyncClient(AsyncConnection):
         prompt: str | None = None,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline, which the daemon sees
-        **options: Unpack[requests.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> Generation:
         """Answer a prompt, messages=[...] or tokens=[...], whole."""
         return await self._call(calls.generate(model, prompt, timeout, **options))
@@ -42,7 +44,7 @@ class AsyncClient(AsyncConnection):
         prompt: str | None = None,
         *,
         timeout: float | None = None,
-        **options: Unpack[requests.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> AsyncGenerationStream:
         """Answer as it grows: an iterator of events, to be used in an `async with` block."""
         request = requests.generate_request(model, prompt, **options)
@@ -52,11 +54,14 @@ class AsyncClient(AsyncConnection):
         )
         return AsyncGenerationStream(call, context)
 
-    def converse(self) -> AsyncConversation:
-        """Open one stream for many generations, to be used in an `async with` block."""
+    def converse(self, *, timeout: float | None = None) -> AsyncConversation:
+        """Open one stream for many generations, to be used in an `async with` block.
+
+        `timeout`, in seconds, is the deadline of the stream, and of every generation on it.
+        """
         context = CallContext.new(self.address, self._tenant)
 
-        call = self._stubs.generation.Converse(metadata=context.metadata)
+        call = self._stubs.generation.Converse(timeout=timeout, metadata=context.metadata)
         return AsyncConversation(call, context)
 
     async def cancel_generation(self, generation: str) -> results.CancelOutcome:
@@ -68,7 +73,7 @@ class AsyncClient(AsyncConnection):
         model: str,
         prompt: str | None = None,
         *,
-        messages: Sequence[requests.MessageLike] | None = None,
+        messages: Sequence[MessageLike] | None = None,
         tools: Sequence[Any] = (),
         parse_special: bool = False,
     ) -> results.TokenCount:
@@ -79,10 +84,16 @@ class AsyncClient(AsyncConnection):
         return await self._call(calls.count_tokens(request))
 
     async def score(
-        self, model: str, text: str | None = None, *, tokens: Sequence[int] | None = None
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
     ) -> results.Score:
         """Tell how likely each token of a text is after the ones before it."""
-        return await self._call(calls.score(model, text, tokens))
+        return await self._call(calls.score(model, text, tokens, priority, timeout))
 
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False
@@ -100,7 +111,7 @@ class AsyncClient(AsyncConnection):
     async def render_chat(
         self,
         model: str,
-        messages: Sequence[requests.MessageLike],
+        messages: Sequence[MessageLike],
         *,
         tools: Sequence[Any] = (),
     ) -> results.RenderedChat:
@@ -211,3 +222,11 @@ class AsyncClient(AsyncConnection):
     async def health(self, name: str = "") -> results.Health:
         """Ask how the daemon (""), a service or a model ("models/ID") is."""
         return await self._call(calls.health(name))
+
+    def watch_load(self, *, interval: float = 1.0) -> AsyncEventStream[Load]:
+        """Follow what the models have to do; to be used in an `async with` block."""
+        context = CallContext.new(self.address, self._tenant)
+        call = self._stubs.admin.WatchLoad(
+            requests.watch_load_request(interval), metadata=context.metadata
+        )
+        return AsyncEventStream(call, parsing.load, context)

@@ -18,6 +18,7 @@ from llmos.v1 import (
 )
 from llmos_client import parsing, parsing_generations, requests, results
 from llmos_client.generations import Generation
+from llmos_client.options import GenerateOptions, MessageLike
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def generate(
     model: str,
     prompt: str | None,
     timeout: float | None,
-    **options: Unpack[requests.GenerateOptions],
+    **options: Unpack[GenerateOptions],
 ) -> Call[Generation]:
     """Call Generate."""
     request = requests.generate_request(model, prompt, **options)
@@ -71,9 +72,17 @@ def count_tokens(
     return Call("generation", "CountTokens", request, parse)
 
 
-def score(model: str, text: str | None, tokens: Sequence[int] | None) -> Call[results.Score]:
+def score(
+    model: str,
+    text: str | None,
+    tokens: Sequence[int] | None,
+    priority: str | None,
+    timeout: float | None,
+) -> Call[results.Score]:
     """Call ScoreText."""
-    request = scoring_service_pb2.ScoreTextRequest(model=model)
+    request = scoring_service_pb2.ScoreTextRequest(
+        model=model, priority=requests.priority_value(priority)
+    )
     if (text is None) == (tokens is None):
         raise TypeError("give exactly one of text and tokens")
     if text is not None:
@@ -89,7 +98,7 @@ def score(model: str, text: str | None, tokens: Sequence[int] | None) -> Call[re
             response.perplexity,
         )
 
-    return Call("scoring", "ScoreText", request, parse, small=False)
+    return Call("scoring", "ScoreText", request, parse, small=False, timeout=timeout)
 
 
 def tokenize(
@@ -116,7 +125,7 @@ def detokenize(model: str, ids: Sequence[int], *, keep_special: bool) -> Call[st
 
 def render_chat(
     model: str,
-    messages: Sequence[requests.MessageLike],
+    messages: Sequence[MessageLike],
     tools: Sequence[Any],
 ) -> Call[results.RenderedChat]:
     """Call RenderChat."""

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.connection import Connection
 from llmos_client.generations import Generation
-from llmos_client.streams import Conversation, GenerationStream
+from llmos_client.loads import Load
+from llmos_client.options import GenerateOptions, MessageLike
+from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
@@ -15,7 +17,7 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 class Client(Connection):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
-    `tenant` is for whom the calls are made: tenants share no cached prompts.
+    `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
 
     May be used from several threads. Without an address: LLMOS_ADDRESS, else the usual sockets.
     """
@@ -26,7 +28,7 @@ class Client(Connection):
         prompt: str | None = None,
         *,
         timeout: float | None = None,
-        **options: Unpack[requests.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> Generation:
         """Answer a prompt, messages=[...] or tokens=[...], whole."""
         return self._call(calls.generate(model, prompt, timeout, **options))
@@ -37,7 +39,7 @@ class Client(Connection):
         prompt: str | None = None,
         *,
         timeout: float | None = None,
-        **options: Unpack[requests.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> GenerationStream:
         """Answer as it grows: an iterator of events, to be used in a `with` block."""
         request = requests.generate_request(model, prompt, **options)
@@ -47,12 +49,17 @@ class Client(Connection):
         )
         return GenerationStream(call, context)
 
-    def converse(self) -> Conversation:
-        """Open one stream for many generations, to be used in a `with` block."""
+    def converse(self, *, timeout: float | None = None) -> Conversation:
+        """Open one stream for many generations, to be used in a `with` block.
+
+        `timeout`, in seconds, is the deadline of the stream, and of every generation on it.
+        """
         context = CallContext.new(self.address, self._tenant)
 
         def open_call(outgoing: Iterator[Any]) -> Any:
-            return self._stubs.generation.Converse(outgoing, metadata=context.metadata)
+            return self._stubs.generation.Converse(
+                outgoing, timeout=timeout, metadata=context.metadata
+            )
 
         return Conversation(open_call, context)
 
@@ -65,7 +72,7 @@ class Client(Connection):
         model: str,
         prompt: str | None = None,
         *,
-        messages: Sequence[requests.MessageLike] | None = None,
+        messages: Sequence[MessageLike] | None = None,
         tools: Sequence[Any] = (),
         parse_special: bool = False,
     ) -> results.TokenCount:
@@ -76,10 +83,16 @@ class Client(Connection):
         return self._call(calls.count_tokens(request))
 
     def score(
-        self, model: str, text: str | None = None, *, tokens: Sequence[int] | None = None
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,
     ) -> results.Score:
         """Tell how likely each token of a text is after the ones before it."""
-        return self._call(calls.score(model, text, tokens))
+        return self._call(calls.score(model, text, tokens, priority, timeout))
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False
@@ -95,7 +108,7 @@ class Client(Connection):
     def render_chat(
         self,
         model: str,
-        messages: Sequence[requests.MessageLike],
+        messages: Sequence[MessageLike],
         *,
         tools: Sequence[Any] = (),
     ) -> results.RenderedChat:
@@ -206,3 +219,11 @@ class Client(Connection):
     def health(self, name: str = "") -> results.Health:
         """Ask how the daemon (""), a service or a model ("models/ID") is."""
         return self._call(calls.health(name))
+
+    def watch_load(self, *, interval: float = 1.0) -> EventStream[Load]:
+        """Follow what the models have to do, every `interval` seconds; use it in a `with` block."""
+        context = CallContext.new(self.address, self._tenant)
+        call = self._stubs.admin.WatchLoad(
+            requests.watch_load_request(interval), metadata=context.metadata
+        )
+        return EventStream(call, parsing.load, context)

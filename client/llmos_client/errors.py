@@ -170,6 +170,12 @@ class QueueFullError(LlmosError):
     reason = "QUEUE_FULL"
 
 
+class DeadlineUnattainableError(LlmosError):
+    """The answer would begin after the call's deadline; `metadata` has both, in seconds."""
+
+    reason = "DEADLINE_UNATTAINABLE"
+
+
 class InsufficientMemoryError(LlmosError):
     """The model does not fit; `metadata` has needed and available bytes."""
 

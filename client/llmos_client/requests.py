@@ -2,68 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-from llmos.v1 import chat_pb2, generation_service_pb2, model_service_pb2, sampling_pb2
+from llmos.v1 import (
+    admin_service_pb2,
+    chat_pb2,
+    generation_service_pb2,
+    model_service_pb2,
+    priority_pb2,
+    sampling_pb2,
+)
 from llmos_client.generations import ToolCall
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation; `role` is system, user, assistant or tool."""
-
-    role: str
-    content: str = ""
-    tool_calls: Sequence[ToolCall | Mapping[str, str]] = ()
-    tool_call_id: str = ""
-
-
-# A turn as the SDK takes it: a Message, or {"role": ..., "content": ...}.
-MessageLike = Message | Mapping[str, Any]
-
-
-class SamplingOptions(TypedDict, total=False):
-    """How tokens are drawn, when an answer ends and what comes back; unset: the model's default."""
-
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    repetition_penalty: float | None
-    presence_penalty: float | None
-    frequency_penalty: float | None
-    seed: int | None
-    n: int | None
-    logit_bias: Mapping[int, float]
-    max_tokens: int | None
-    min_tokens: int | None
-    stop: Sequence[str]
-    stop_token_ids: Sequence[int]
-    ignore_eos: bool | None
-    logprobs: int | None
-    return_tokens: bool | None
-
-
-class GenerateOptions(SamplingOptions, total=False):
-    """The input, one of messages and tokens where no prompt is given, and how to answer it.
-
-    `tool_choice` is "auto", "none", "required" or a tool's name. One of json_schema, regex, grammar
-    and choices gives the answer its form; see llmos.v1.Constraint.
-    """
-
-    messages: Sequence[MessageLike]
-    tools: Sequence[Mapping[str, Any]]
-    tool_choice: str
-    parallel_tool_calls: bool
-    tokens: Sequence[int]
-    parse_special: bool
-    json_schema: Mapping[str, Any] | str | None
-    regex: str | None
-    grammar: str | None
-    choices: Sequence[str]
-
+from llmos_client.options import GenerateOptions, Message, MessageLike
 
 _SAMPLING = (
     "temperature",
@@ -95,6 +46,7 @@ def generate_request(
             request.chat.tool_choice.CopyFrom(_tool_choice(choice, parallel=parallel))
     else:
         request.tokens.ids.extend(tokens or ())
+    request.priority = priority_value(options.get("priority"))
     _fill_constraint(request, options)
     _fill_parameters(request, options)
     return request
@@ -179,6 +131,18 @@ def load_request(
     if dtype is not None:
         request.dtype = enum_value(model_service_pb2.ComputeDtype, "COMPUTE_DTYPE_", dtype)
     return request
+
+
+def watch_load_request(interval: float) -> admin_service_pb2.WatchLoadRequest:
+    """Build a WatchLoadRequest; `interval` in seconds."""
+    request = admin_service_pb2.WatchLoadRequest()
+    request.interval.FromTimedelta(timedelta(seconds=interval))
+    return request
+
+
+def priority_value(name: str | None) -> Any:
+    """Find a class of work by its name; None leaves it to the daemon."""
+    return enum_value(priority_pb2.Priority, "PRIORITY_", name) if name else 0
 
 
 def enum_value(enum: Any, prefix: str, name: str) -> Any:

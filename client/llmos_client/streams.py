@@ -11,6 +11,7 @@ import grpc
 from llmos_client import requests
 from llmos_client.errors import LlmosError
 from llmos_client.generations import ConverseEvent, Delta, StreamEvent
+from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.parsing_generations import converse_event, stream_event
 from llmos_client.transport import CallContext
 
@@ -107,13 +108,13 @@ class Conversation(EventStream[ConverseEvent]):
         generation_id: str,
         model: str,
         prompt: str | None = None,
-        **options: Unpack[requests.GenerateOptions],
+        **options: Unpack[GenerateOptions],
     ) -> None:
         """Begin a generation under an id of the caller's choice."""
         request = requests.generate_request(model, prompt, **options)
         self._outgoing.put(requests.converse_start(generation_id, request))
 
-    def append(self, generation_id: str, messages: Sequence[requests.MessageLike]) -> None:
+    def append(self, generation_id: str, messages: Sequence[MessageLike]) -> None:
         """Go on after an answered turn."""
         self._outgoing.put(requests.converse_append(generation_id, messages))
 

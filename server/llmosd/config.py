@@ -1,12 +1,16 @@
 """The daemon's settings: defaults < TOML file < environment < flags; checked once, then fixed."""
 
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+TENANT_NAME = r"[A-Za-z0-9._-]{1,64}"
 
 
 class ConfigError(Exception):
@@ -29,6 +33,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         memory_reserve_bytes: what loading a model leaves free.
         max_sequences: answers that a model computes at once.
         max_queue: generations that wait for a model; more are refused.
+        tenant_weights: a tenant's share of a model against another's; 1 where not named. In the
+            environment, as JSON.
         step_tokens: tokens per step, prompts' chunks and decoding together.
         draft_tokens: tokens of an answer guessed ahead on a CPU, which changes no answer; 0: none.
         spare_engine: keep a process ready for the next model; loading is faster by a second or two.
@@ -51,6 +57,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory_reserve_bytes: int = 256 * 1024 * 1024
     max_sequences: int = 64
     max_queue: int = 256
+    tenant_weights: dict[str, float] = {}
     step_tokens: int = 512
     draft_tokens: int = 8
     spare_engine: bool = True
@@ -101,7 +108,15 @@ def _from_file(file: str | None) -> dict[str, Any]:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     names = {f"LLMOSD_{name.upper()}": name for name in Config.__struct_fields__}
-    return {names[key]: value for key, value in environment.items() if key in names}
+    found: dict[str, Any] = {
+        names[key]: value for key, value in environment.items() if key in names
+    }
+    if "tenant_weights" in found:
+        try:
+            found["tenant_weights"] = msgspec.json.decode(found["tenant_weights"])
+        except msgspec.DecodeError as error:
+            raise ConfigError(f'tenant_weights: as {{"name": 2.0}} in JSON: {error}') from None
+    return found
 
 
 def _default_dir(environment: Mapping[str, str], kind: str, below_home: str) -> str:
@@ -134,6 +149,11 @@ def _check(config: Config) -> None:
     for name in not_negative:
         if not getattr(config, name) >= 0:
             raise ConfigError(f"{name}: must not be negative")
+    for tenant, weight in config.tenant_weights.items():
+        if not re.fullmatch(TENANT_NAME, tenant):
+            raise ConfigError(f"tenant_weights: {tenant!r} is no tenant's name")
+        if not (weight > 0 and math.isfinite(weight)):
+            raise ConfigError(f"tenant_weights: {tenant}: must be above 0")
     _check_listen(config)
 
 

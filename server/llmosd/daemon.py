@@ -72,7 +72,9 @@ class _Daemon:
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
         self._operations = OperationManager(catalog.operations)
         self._renderer = TemplateRenderer()
-        self._server = Server(self._servicers(), self._pool)
+        servicers = self._servicers()
+        self._server = Server(servicers, self._pool)
+        self._stop_watching = servicers.admin.stop
         self._restore_wanted()
 
     async def serve(self) -> None:
@@ -106,6 +108,7 @@ class _Daemon:
         """NOT_SERVING first; running generations may finish; then everything ends."""
         grace = self._config.drain_seconds
         await self._server.drain()
+        self._stop_watching()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
         await asyncio.gather(self._server.stop(grace), self._pool.drain(grace))
         await self._operations.stop()

@@ -10,6 +10,7 @@
     ├── OperationInProgress, OperationInterrupted, OperationCancelled
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
+    ├── DeadlineUnattainable                                  too late, or sure to be
     ├── EngineLost, ServerDraining                            try again soon
     ├── FeatureUnavailable                                    not built in
     └── InternalError                                         a bug of ours
@@ -177,6 +178,12 @@ class QueueFull(LlmosError):
     """As many generations wait as may."""
 
     reason = "QUEUE_FULL"
+
+
+class DeadlineUnattainable(LlmosError):
+    """The call's deadline comes, or came, before the first token could."""
+
+    reason = "DEADLINE_UNATTAINABLE"
 
 
 class InsufficientMemory(LlmosError):

@@ -43,6 +43,7 @@ class FakeDaemon(
         self.fail = {}
         self.calls = []  # (method, request)
         self.metadata = []
+        self.loads = []  # what WatchLoad answers
         self._server = None
 
     def __enter__(self):
@@ -107,6 +108,10 @@ class FakeDaemon(
         self.check("RenderChat", request, context)
         text = "".join(f"<{m.role}>{m.content}" for m in request.chat.messages)
         return tokenization_service_pb2.RenderChatResponse(text=text, ids=text.encode())
+
+    def WatchLoad(self, request, context):
+        self.check("WatchLoad", request, context)
+        yield from self.loads
 
     def GetServerInfo(self, request, context):
         self.check("GetServerInfo", request, context)

@@ -27,6 +27,7 @@ def test_run_passes_every_flag(cli, daemon):
     flags = (
         "--temperature 0.5 --top-k 3 --top-p 0.9 --min-p 0.1 --seed 7 --max-tokens 9 --stop END"
         " --repetition-penalty 1.1 --presence-penalty 0.2 --frequency-penalty 0.3"
+        " --priority high --timeout 30"
     )
     cli("run", "smollm2", "--raw", "x", *flags.split())
     request = daemon.seen("StreamGenerate")[0]
@@ -38,6 +39,8 @@ def test_run_passes_every_flag(cli, daemon):
     assert sampling.frequency_penalty == pytest.approx(0.3)
     assert request.stopping.max_tokens == 9
     assert list(request.stopping.stop) == ["END"]
+    assert request.priority == 3
+    assert cli("run", "smollm2", "--raw", "x", "--priority", "urgent").code == 2
 
 
 def test_run_reads_what_is_piped(cli, daemon):

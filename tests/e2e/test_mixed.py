@@ -1,4 +1,4 @@
-"""Everything at once against everything alone: the same bytes.
+"""Everything at once, in all classes and for two tenants, against everything alone: the same bytes.
 
 LLMOS_MIXED says how many requests; `make acceptance` sends 1,000 and prints the counters.
 """
@@ -7,7 +7,7 @@ import os
 import random
 import threading
 
-from llmos_client import Completed, Delta, Finished, Started
+from llmos_client import Client, Completed, Delta, Finished, Started
 
 COUNT = int(os.environ.get("LLMOS_MIXED", "60"))
 STORY = "The old man walked along the shore and counted the boats that came back. "
@@ -27,6 +27,7 @@ def request(at):
     rng = random.Random(at)
     length = rng.randrange(8, 40)
     plain = {"prompt": f"{at} {STORY[: rng.randrange(8, 70)]}", "max_tokens": length, "seed": at}
+    plain["priority"] = rng.choice(["low", "normal", "high"])
     kinds = [
         {"temperature": 0.0},
         {"temperature": 1.1, "top_p": 0.9, "logprobs": 1},
@@ -108,17 +109,27 @@ def test_together_as_alone(new_daemon, smollm2_gguf):
         with busy.client() as other:
             cancelled.update(cancel_some(other, 4))
 
-    threads = [threading.Thread(target=watch), threading.Thread(target=disturb)]
-    for thread in threads:
-        thread.start()
     together = {}
     ats = random.Random(1).sample(range(COUNT), COUNT)
-    with busy.client() as client:
-        for first in range(0, COUNT, 200):
-            together |= run(client, ats[first : first + 200])
-    over.set()
-    for thread in threads:
+
+    def work(tenant, own):
+        with Client(busy.address, tenant=tenant) as client:
+            for first in range(0, len(own), 150):
+                together.update(run(client, own[first : first + 150]))
+
+    helpers = [threading.Thread(target=watch), threading.Thread(target=disturb)]
+    workers = [
+        threading.Thread(target=work, args=("one", ats[::3])),
+        threading.Thread(target=work, args=("two", ats[1::3] + ats[2::3])),
+    ]
+    for thread in helpers + workers:
+        thread.start()
+    for thread in workers:
         thread.join()
+    over.set()
+    for thread in helpers:
+        thread.join()
+    assert len(together) == COUNT
     wrong = [at for at in range(COUNT) if together[at] != alone[at]]
     assert wrong == [], (together[wrong[0]], alone[wrong[0]])
     assert len(cancelled) == 4

@@ -92,6 +92,9 @@ def test_shipped_configuration_names_every_setting():
         ('max_queue = "many"', "max_queue"),
         ("max_queue = -1", "max_queue: must not be negative"),
         ('device = "tpu"', "device"),
+        ("tenant_weights = {a = 0}", "tenant_weights: a: must be above 0"),
+        ("tenant_weights = {a = inf}", "tenant_weights: a: must be above 0"),
+        ('tenant_weights = {"a b" = 1}', "'a b' is no tenant's name"),
         ('listen = "0.0.0.0:80"', "only loopback"),
         ('listen = "127.0.0.1:80"', "--insecure-loopback"),
         ('listen = "nowhere"', "neither unix:PATH nor HOST:PORT"),
@@ -120,3 +123,12 @@ def test_precedence(tmp_path):
     assert (config.max_queue, config.max_sequences, config.threads) == (1, 20, 300)
     assert config.device == "auto"
     assert config.state == tmp_path / ".local/state/llmos" or config.state_dir
+
+
+def test_tenant_weights_in_the_environment(tmp_path):
+    """As JSON; what is none is refused by the setting's name."""
+    environment = {"HOME": str(tmp_path), "LLMOSD_TENANT_WEIGHTS": '{"a": 2, "b": 0.5}'}
+    assert load_config(None, environment, {}).tenant_weights == {"a": 2.0, "b": 0.5}
+    for wrong in ("a=2", "[1]", '{"a": "much"}'):
+        with pytest.raises(ConfigError, match="tenant_weights"):
+            load_config(None, environment | {"LLMOSD_TENANT_WEIGHTS": wrong}, {})

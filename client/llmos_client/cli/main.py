@@ -21,6 +21,7 @@ _COMMANDS = {
     "load": "load",
     "unload": "unload",
     "ps": "ps",
+    "top": "top",
     "run": "run",
     "chat": "chat",
     "tokenize": "tokenize",

@@ -53,10 +53,17 @@ def error_fields(error: LlmosError) -> dict[str, Any]:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns aligned to the left, none wider than its widest cell."""
+    print("\n".join(table_lines(headers, rows)))
+
+
+def table_lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out columns as print_table does."""
     widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
+    lines = []
     for row in (headers, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print("  ".join(cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -165,6 +165,7 @@ _HINTS: dict[str, Callable[[LlmosError, Settings], str]] = {
     "INSUFFICIENT_MEMORY": _memory,
     "INSUFFICIENT_DISK": _disk,
     "QUEUE_FULL": _later,
+    "DEADLINE_UNATTAINABLE": _with_model("Try: a longer --timeout, or llmos top."),
     "ENGINE_LOST": _later,
     "SERVER_DRAINING": _later,
     "OPERATION_IN_PROGRESS": _later,

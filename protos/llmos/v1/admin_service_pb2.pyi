@@ -1,6 +1,9 @@
 import datetime
 
+from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from llmos.v1 import priority_pb2 as _priority_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -54,3 +57,85 @@ class ServerLimits(_message.Message):
     max_choices: int
     max_logprobs: int
     def __init__(self, max_message_bytes: _Optional[int] = ..., max_streams_per_connection: _Optional[int] = ..., max_queue: _Optional[int] = ..., max_choices: _Optional[int] = ..., max_logprobs: _Optional[int] = ...) -> None: ...
+
+class WatchLoadRequest(_message.Message):
+    __slots__ = ("interval",)
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    interval: _duration_pb2.Duration
+    def __init__(self, interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WatchLoadResponse(_message.Message):
+    __slots__ = ("time", "models")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    models: _containers.RepeatedCompositeFieldContainer[ModelLoad]
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelLoad, _Mapping]]] = ...) -> None: ...
+
+class ModelLoad(_message.Message):
+    __slots__ = ("model_version", "running", "waiting", "classes", "tenants", "kv_blocks_used", "kv_blocks_total", "rows_per_step", "prompt_tokens_per_second", "generated_tokens_per_second", "estimated_wait", "steps", "preemptions", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens", "late")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    KV_BLOCKS_USED_FIELD_NUMBER: _ClassVar[int]
+    KV_BLOCKS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_STEP_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_WAIT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    PREEMPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    running: int
+    waiting: int
+    classes: _containers.RepeatedCompositeFieldContainer[ClassLoad]
+    tenants: _containers.RepeatedCompositeFieldContainer[TenantLoad]
+    kv_blocks_used: int
+    kv_blocks_total: int
+    rows_per_step: float
+    prompt_tokens_per_second: float
+    generated_tokens_per_second: float
+    estimated_wait: _duration_pb2.Duration
+    steps: int
+    preemptions: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    generated_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
+    late: int
+    def __init__(self, model_version: _Optional[str] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[ClassLoad, _Mapping]]] = ..., tenants: _Optional[_Iterable[_Union[TenantLoad, _Mapping]]] = ..., kv_blocks_used: _Optional[int] = ..., kv_blocks_total: _Optional[int] = ..., rows_per_step: _Optional[float] = ..., prompt_tokens_per_second: _Optional[float] = ..., generated_tokens_per_second: _Optional[float] = ..., estimated_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., steps: _Optional[int] = ..., preemptions: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., cached_prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., late: _Optional[int] = ...) -> None: ...
+
+class ClassLoad(_message.Message):
+    __slots__ = ("priority", "running", "waiting")
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    priority: _priority_pb2.Priority
+    running: int
+    waiting: int
+    def __init__(self, priority: _Optional[_Union[_priority_pb2.Priority, str]] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...
+
+class TenantLoad(_message.Message):
+    __slots__ = ("tenant", "weight", "running", "waiting", "prompt_tokens", "generated_tokens")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    weight: float
+    running: int
+    waiting: int
+    prompt_tokens: int
+    generated_tokens: int
+    def __init__(self, tenant: _Optional[str] = ..., weight: _Optional[float] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...

@@ -40,6 +40,11 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.WatchLoad = channel.unary_stream(
+                '/llmos.v1.AdminService/WatchLoad',
+                request_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -52,6 +57,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchLoad(self, request, context):
+        """What the loaded models have to do, again and again until the call is cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +71,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'WatchLoad': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLoad,
+                    request_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +106,33 @@ class AdminService:
             '/llmos.v1.AdminService/GetServerInfo',
             llmos_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
             llmos_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/llmos.v1.AdminService/WatchLoad',
+            llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
+            llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
             options,
             channel_credentials,
             insecure,

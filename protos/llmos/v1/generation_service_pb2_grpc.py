@@ -74,7 +74,8 @@ class GenerationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamGenerate(self, request, context):
-        """The answer as it grows. Cancelling the call cancels the generation.
+        """The answer as it grows. Cancelling the call cancels the generation; the call's deadline is the
+        generation's: what could not begin before it is refused at once (DEADLINE_UNATTAINABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,5 +1,6 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from llmos.v1 import generation_service_pb2 as _generation_service_pb2
+from llmos.v1 import priority_pb2 as _priority_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -9,14 +10,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ScoreTextRequest(_message.Message):
-    __slots__ = ("model", "text", "tokens")
+    __slots__ = ("model", "text", "tokens", "priority")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     model: str
     text: _generation_service_pb2.TextInput
     tokens: _generation_service_pb2.TokenInput
-    def __init__(self, model: _Optional[str] = ..., text: _Optional[_Union[_generation_service_pb2.TextInput, _Mapping]] = ..., tokens: _Optional[_Union[_generation_service_pb2.TokenInput, _Mapping]] = ...) -> None: ...
+    priority: _priority_pb2.Priority
+    def __init__(self, model: _Optional[str] = ..., text: _Optional[_Union[_generation_service_pb2.TextInput, _Mapping]] = ..., tokens: _Optional[_Union[_generation_service_pb2.TokenInput, _Mapping]] = ..., priority: _Optional[_Union[_priority_pb2.Priority, str]] = ...) -> None: ...
 
 class ScoreTextResponse(_message.Message):
     __slots__ = ("model_version", "tokens", "logprob", "perplexity")

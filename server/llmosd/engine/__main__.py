@@ -20,7 +20,6 @@ from llmosd.errors import LlmosError
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.ipc.messages import (
     Cancel,
-    Heartbeat,
     LoadEngine,
     Loading,
     Rejected,
@@ -74,7 +73,7 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
                 desk.take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
                 wait = 0.0
         except queue.Empty:
-            channel.send(engine.step() if engine.has_work else Heartbeat(engine.stats))
+            channel.send(engine.step() if engine.has_work else engine.heartbeat())
             desk.refuse_failed()
 
 

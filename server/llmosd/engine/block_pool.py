@@ -6,7 +6,7 @@ to keep it: such a block is free, and keeps its content until it is taken, least
 first. Knows nothing about tensors.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 
@@ -47,6 +47,11 @@ class BlockPool:
         for block in blocks:
             self._references[block] += 1
             self._kept.pop(block, None)
+
+    def num_released(self, blocks: list[int]) -> int:
+        """How many blocks would become free if these were let go of."""
+        held = Counter(blocks)
+        return sum(self._references[block] == count for block, count in held.items())
 
     def release(self, blocks: list[int]) -> None:
         """Let go of a sequence's blocks, in order of position; those nobody holds are free."""

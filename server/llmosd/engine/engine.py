@@ -10,12 +10,23 @@ from numpy.typing import NDArray
 from llmos_kernels.selection import log_sum_exp
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.grammar import Matcher
+from llmosd.engine.pace import Pace, Work
+from llmosd.engine.reporting import Reporter
 from llmosd.engine.runner import Runner
 from llmosd.engine.sampler import Draw, draw
-from llmosd.engine.scheduler import Scheduler, Slice
+from llmosd.engine.scheduler import Scheduler
 from llmosd.engine.sequence import Sequence
-from llmosd.errors import LlmosError
-from llmosd.ipc.messages import EngineStats, Scored, Started, StepResult, Submit, TokenOut
+from llmosd.engine.slices import Slice
+from llmosd.errors import DeadlineUnattainable, LlmosError
+from llmosd.ipc.messages import (
+    EngineStats,
+    Heartbeat,
+    Scored,
+    Started,
+    StepResult,
+    Submit,
+    TokenOut,
+)
 
 
 class Engine:
@@ -28,6 +39,7 @@ class Engine:
         self._pool = pool
         self.refused: dict[int, LlmosError] = {}
         """Generations that could not go on in the last step, and why; the caller clears it."""
+        self._reporter = Reporter(scheduler)
         self._steps = 0
         self._prompt_tokens = self._cached_tokens = 0
         self._drafted_tokens = self._accepted_tokens = 0
@@ -43,7 +55,7 @@ class Engine:
         scheduler = self._scheduler
         return EngineStats(
             running=len(scheduler.running),
-            waiting=len(scheduler.waiting),
+            waiting=scheduler.policy.num_waiting,
             kv_blocks_used=self._pool.num_used,
             steps=self._steps,
             preemptions=scheduler.preemptions,
@@ -55,7 +67,7 @@ class Engine:
 
     def submit(self, request: Submit, matcher: Matcher | None = None) -> None:
         """Queue a generation; raises what Scheduler.add raises."""
-        self._scheduler.add(request, matcher)
+        self._scheduler.add(request, matcher, time.monotonic())
 
     def cancel(self, request_id: int, choice: int) -> None:
         """End a generation, or one answer, before the next step."""
@@ -64,15 +76,32 @@ class Engine:
     def step(self) -> StepResult:
         """Run one batch; every sequence that reaches its end draws a token."""
         now = time.monotonic()
+        for request_id in self._scheduler.drop_late(now):
+            self.refused[request_id] = DeadlineUnattainable(
+                "the call's deadline passed while it waited; allow more time, or try again later"
+            )
         slices = self._scheduler.schedule()
         started = [self._start(s.sequence, now) for s in slices if _is_first(s.sequence)]
         if not slices:
             return StepResult([], started, self.stats)
+        work = _work(slices)
         logits = self._runner.run(slices)
         scored, logits = self._score(slices, logits)
         tokens = self._draw(slices, logits)
         self._steps += 1
-        return StepResult(tokens, started, self.stats, scored)
+        seconds = time.monotonic() - now
+        self._scheduler.forecast.pace.learn_step(work, drawn=len(tokens), seconds=seconds)
+        load = self._reporter.due(now + seconds)
+        return StepResult(tokens, started, self.stats, scored, load)
+
+    def heartbeat(self) -> Heartbeat:
+        """What an idle engine has to say."""
+        return Heartbeat(self.stats, self._reporter.load(time.monotonic()))
+
+    def forget(self) -> None:
+        """Begin measuring and accounts anew: what warming up took says nothing about requests."""
+        self._scheduler.forecast.pace = Pace()
+        self._scheduler.policy.forget()
 
     def _start(self, sequence: Sequence, now: float) -> Started:
         sequence.started = True
@@ -143,7 +172,8 @@ class Engine:
         return taken
 
     def _end(self, sequence: Sequence, out: TokenOut) -> TokenOut:
-        """End a sequence where its newest token ends it."""
+        """Count a sequence's newest token, and end it where that ends it."""
+        self._scheduler.policy.drew(sequence)
         if sequence.matcher is not None and sequence.matcher.failure is not None:
             self.refused[out.id] = sequence.matcher.failure
             return out
@@ -151,6 +181,12 @@ class Engine:
         if finish:
             self._scheduler.finish(sequence)
         return msgspec.structs.replace(out, finish=finish)
+
+
+def _work(slices: list[Slice]) -> Work:
+    """What a step is going to compute."""
+    prompts = [part.count for part in slices if part.count > 1 or not part.draws]
+    return Work(sum(prompts), len(prompts), len(slices) - len(prompts))
 
 
 def _scores(part: Slice, logits: NDArray[np.float32]) -> Scored:

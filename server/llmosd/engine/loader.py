@@ -22,6 +22,7 @@ from llmosd.engine.kernel_ops import KernelOps
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache, block_bytes
 from llmosd.engine.packed_cache import load_or_pack
 from llmosd.engine.packing import Arrays, pack
+from llmosd.engine.policy import Policy
 from llmosd.engine.quantized_llama import QuantizedLlama
 from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
@@ -104,6 +105,7 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     pool = BlockPool(num_blocks)
     scheduler = Scheduler(
         pool,
+        Policy(order.tenant_weights, max_sequences=order.max_sequences),
         block_tokens=BLOCK_TOKENS,
         max_sequences=order.max_sequences,
         step_tokens=order.step_tokens,
@@ -153,3 +155,4 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
     engine.submit(Submit(len(specs), [0, 0], 1, 0, 0, [], greedy, -1, score=True))
     while engine.has_work:
         engine.step()
+    engine.forget()

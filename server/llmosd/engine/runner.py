@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from llmosd.architectures.architecture import Architecture, ForwardBatch
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
-from llmosd.engine.scheduler import Slice
+from llmosd.engine.slices import Slice
 
 
 class Runner:

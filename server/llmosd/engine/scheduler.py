@@ -2,55 +2,28 @@
 
 Continuous batching with chunked prefill (Yu et al., 2022; Agrawal et al., 2023): a step has a
 budget of tokens; sequences that decode take one each, prompts share the rest in chunks. Blocks are
-taken as they are needed; when none is left, the sequence that came last gives its own back and is
-computed again later. What an earlier prompt computed and the pool still has is not computed again.
-Knows no tensors.
+taken as they are needed; when none is left, the sequence that matters least gives its own back and
+is computed again later. What an earlier prompt computed and the pool still has is not computed
+again. Who comes first, and who matters least, `policy` says. Knows no tensors.
 """
 
-from collections import deque
-from dataclasses import dataclass
-
 from llmosd.engine.block_pool import BlockPool
+from llmosd.engine.forecast import Forecast
 from llmosd.engine.grammar import Matcher
+from llmosd.engine.policy import Policy
 from llmosd.engine.sequence import Sequence
+from llmosd.engine.slices import Slice, Step, cut
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import Submit
 
-# Guesses pay while a step waits for memory; with more rows than this it waits for arithmetic.
-_MOST_DRAFTED_ROWS = 16
-# Logits of a large vocabulary take a fifth of a megabyte per row.
-_MOST_SCORED_ROWS = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Tokens [sequence.computed, + count) of a sequence, to run in this step."""
-
-    sequence: Sequence
-    count: int
-    draws: bool  # whether it reaches the sequence's end, so that a token is drawn
-    drafts: list[int]  # guesses at the tokens after these; checked in the same step
-
-    @property
-    def tokens(self) -> list[int]:
-        """What is run, guesses included."""
-        first = self.sequence.computed
-        return self.sequence.tokens[first : first + self.count] + self.drafts
-
-    @property
-    def num_logits(self) -> int:
-        """Rows that logits are wanted of: the last ones."""
-        if self.sequence.request.score:
-            return self.count
-        return 1 + len(self.drafts) if self.draws else 0
-
 
 class Scheduler:
-    """Waiting and running sequences, in order of arrival."""
+    """Waiting and running sequences."""
 
     def __init__(
         self,
         pool: BlockPool,
+        policy: Policy,
         *,
         block_tokens: int,
         max_sequences: int,
@@ -63,25 +36,27 @@ class Scheduler:
         the step it is in.
         """
         self._pool = pool
+        self.policy = policy
         self._block_tokens = block_tokens
         self._max_sequences = max_sequences
         self._step_tokens = max(step_tokens, max_sequences)
         self._draft_tokens = draft_tokens
-        self.waiting: deque[Sequence] = deque()
+        self.forecast = Forecast(policy, max_sequences)
         self.running: list[Sequence] = []
         self.preemptions = 0
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self.waiting or self.running)
+        return bool(self.policy.num_waiting or self.running)
 
-    def add(self, request: Submit, matcher: Matcher | None = None) -> None:
-        """Queue a generation; `matcher` holds a constrained one to its form.
+    def add(self, request: Submit, matcher: Matcher | None = None, now: float = 0.0) -> None:
+        """Queue a generation at time `now`; `matcher` holds a constrained one to its form.
 
         Raises:
             ContextLengthExceeded: when even an empty cache could not hold it.
             InvalidField: when it wants more answers than may run at once.
+            DeadlineUnattainable: when its first token would come too late.
         """
         if request.num_choices > self._max_sequences:
             raise InvalidField.of("sampling.n", f"this model runs {self._max_sequences} at once")
@@ -92,7 +67,12 @@ class Scheduler:
                 f"prompt and max_tokens are {longest} tokens; this model's cache holds {limit}",
                 metadata={"limit": str(limit), "actual": str(longest)},
             )
-        self.waiting.append(Sequence(request, 0, list(request.prompt), matcher))
+        sequence = Sequence(request, 0, list(request.prompt), matcher)
+        if request.deadline is not None:
+            known = len(self._known_blocks(sequence)) * self._block_tokens
+            self.forecast.check(sequence, self.running, known, request.deadline - now)
+        self.policy.enter(sequence)
+        self.policy.put(sequence)
 
     def remove(self, request_id: int, choice: int) -> None:
         """Forget a generation (choice -1) or one answer, running or waiting."""
@@ -100,39 +80,37 @@ class Scheduler:
         def meant(sequence: Sequence) -> bool:
             return sequence.request.id == request_id and choice in (-1, sequence.choice)
 
-        for sequence in self.running:
-            if meant(sequence):
-                self._release(sequence)
-        self.running = [s for s in self.running if not meant(s)]
-        self.waiting = deque(s for s in self.waiting if not meant(s))
+        ended = [sequence for sequence in self.running if meant(sequence)]
+        for sequence in ended:
+            self._release(sequence)
+        self.running = [s for s in self.running if s not in ended]
+        for sequence in ended + self.policy.drop(meant):
+            self.forecast.pace.learn_answer(sequence)
+            self.policy.leave(sequence)
+
+    def drop_late(self, now: float) -> list[int]:
+        """Forget the generations that still wait after their deadline; which they were."""
+        late = self.policy.late(now)
+        for sequence in late:
+            self.policy.leave(sequence)
+        found = list({sequence.request.id: None for sequence in late})
+        for request_id in found:  # answers of theirs that run
+            self.remove(request_id, -1)
+        self.forecast.late += len(found)
+        return found
 
     def schedule(self) -> list[Slice]:
         """Choose the next step's slices and take the blocks they need."""
-        budget = self._step_tokens
-        chosen: dict[Sequence, int] = {}
+        step = Step(self._step_tokens)
         # Decoding first: a long prompt never delays a running stream by more than its chunk.
-        for sequence in sorted(self.running, key=lambda s: s.num_pending > 1):
-            if sequence not in self.running or budget == 0:
-                continue
-            count = min(sequence.num_pending, budget, _most(sequence))
-            if self._grow(sequence, count, chosen):
-                chosen[sequence] = count
-                budget -= count
-        while budget and self._admit_next():
-            sequence = self.running[-1]
-            count = min(sequence.num_pending, budget, _most(sequence))
-            needed = self._blocks_for(sequence.computed + count) - len(sequence.blocks)
-            sequence.blocks += self._pool.take(needed)
-            chosen[sequence] = count
-            budget -= count
-        room = min(budget, _MOST_DRAFTED_ROWS - sum(chosen.values()))
-        slices = []
-        for sequence, count in chosen.items():
-            drafts = self._draft(sequence, min(room, self._draft_tokens)) if count == 1 else []
-            room -= len(drafts)
-            draws = count == sequence.num_pending and not sequence.request.score
-            slices.append(Slice(sequence, count, draws, drafts))
-        return slices
+        for sequence in [s for s in self.running if s.num_pending == 1]:
+            self._run(sequence, step)
+        prompts = [s for s in self.running if s.num_pending > 1]
+        for sequence in sorted(prompts, key=self.policy.prompt_order):
+            self._admit_above(sequence.standing, step)
+            self._run(sequence, step)
+        self._admit_above(-1, step)
+        return cut(step, self._pool, self._block_tokens, self._draft_tokens)
 
     def advance(self, sequence: Sequence, count: int) -> None:
         """Note that `count` tokens have run; blocks they filled can be found from now on."""
@@ -151,9 +129,10 @@ class Scheduler:
         """
         matcher = leader.matcher.fork(token) if leader.matcher is not None else None
         sequence = Sequence(leader.request, choice, [*leader.request.prompt, token], matcher)
+        self.policy.enter(sequence, leader)
         full, rest = divmod(leader.computed, self._block_tokens)
         if rest and not self._pool.num_free:
-            self.waiting.appendleft(sequence)
+            self.policy.put(sequence)
             return sequence, []
         sequence.blocks = leader.blocks[:full]
         self._pool.share(sequence.blocks)
@@ -171,22 +150,29 @@ class Scheduler:
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // self._block_tokens)
 
-    def _grow(self, sequence: Sequence, count: int, chosen: dict[Sequence, int]) -> bool:
-        """Take blocks for `count` more tokens, at the expense of later sequences if need be."""
+    def _run(self, sequence: Sequence, step: Step) -> None:
+        """Give a sequence what it may have of a step; it may have lost its place meanwhile."""
+        count = step.share(sequence)
+        if count and sequence in self.running and self._grow(sequence, count, step):
+            step.give(sequence, count)
+
+    def _grow(self, sequence: Sequence, count: int, step: Step) -> bool:
+        """Take blocks for `count` more tokens, at the expense of what matters less if need be."""
         needed = self._blocks_for(sequence.computed + count) - len(sequence.blocks)
         while needed > self._pool.num_free:
-            victim = next(s for s in reversed(self.running) if s not in chosen or s is sequence)
-            self._preempt(victim)
+            victim = self.policy.victims(self.running)[0]
+            self._preempt(victim, step)
             if victim is sequence:
                 return False
         sequence.blocks += self._pool.take(max(needed, 0))
         return True
 
-    def _preempt(self, sequence: Sequence) -> None:
-        """Put a running sequence back to the head of the queue; its tokens are kept."""
+    def _preempt(self, sequence: Sequence, step: Step) -> None:
+        """Let a running sequence wait again where it stood; its tokens are kept."""
         self.running.remove(sequence)
         self._release(sequence)
-        self.waiting.appendleft(sequence)
+        step.drop(sequence)
+        self.policy.put(sequence)
         self.preemptions += 1
 
     def _release(self, sequence: Sequence) -> None:
@@ -194,40 +180,48 @@ class Scheduler:
         sequence.blocks = []
         sequence.computed = 0
 
-    def _admit_next(self) -> bool:
-        """Move the first waiting sequence to the running ones, if its whole prompt fits now."""
-        if not self.waiting:
-            return False
-        sequence = self.waiting[0]
-        answers = sequence.request.num_choices if sequence.leads else 1
-        reserved = sum(s.request.num_choices - 1 for s in self.running if s.leads)
-        if len(self.running) + reserved + answers > self._max_sequences:
+    def _admit_above(self, standing: int, step: Step) -> None:
+        """Begin what waits in classes above `standing`, as long as it fits, and run it."""
+        while step.left and not step.full:
+            candidates = self.policy.candidates(self.running)
+            candidates = [s for s in candidates if s.request.priority > standing]
+            begun = next((s for s in candidates if self._admit(s, step)), None)
+            if begun is not None:
+                self._run(begun, step)
+            elif candidates:
+                step.full = True
+            else:
+                return
+
+    def _admit(self, sequence: Sequence, step: Step) -> bool:
+        """Let a waiting sequence run, if its whole prompt fits now."""
+        missing = sum(map(_places, self.running)) + _places(sequence) - self._max_sequences
+        lower = self.policy.interruptible(sequence, self.running)
+        if missing > sum(map(_places, lower)):
             return False
         known = self._known_blocks(sequence)
         # Held before anything is counted: what is known may be free, and must not be taken.
         self._pool.share(known)
-        if self._blocks_for(len(sequence.tokens) + 1) - len(known) > self._pool.num_free:
+        needed = self._blocks_for(len(sequence.tokens) + 1) - len(known)
+        if not self._make_room(lower, missing, needed - self._pool.num_free, step):
             self._pool.release(known)
             return False
         sequence.blocks, sequence.computed = known, len(known) * self._block_tokens
-        self.running.append(self.waiting.popleft())
+        self.running.append(sequence)
+        self.policy.begin(sequence)
         return True
 
-    def _draft(self, sequence: Sequence, most: int) -> list[int]:
-        """Guesses at what the sequence draws, as far as they cost nobody anything."""
-        left = sequence.request.max_tokens - sequence.num_drawn - 1
-        most = min(most, left, self._free_positions(sequence))
-        if most < 1 or not sequence.can_draft:
-            return []
-        drafts = sequence.drafter.propose(sequence.tokens, most)
-        end = sequence.computed + 1 + len(drafts)
-        sequence.blocks += self._pool.take(max(0, self._blocks_for(end) - len(sequence.blocks)))
-        return drafts
-
-    def _free_positions(self, sequence: Sequence) -> int:
-        """Positions after the next one that there is room for without taking from others."""
-        blocks = len(sequence.blocks) + self._pool.num_free
-        return blocks * self._block_tokens - sequence.computed - 1
+    def _make_room(self, lower: list[Sequence], places: int, blocks: int, step: Step) -> bool:
+        """Preempt as few of the lower ones as are needed; none where all would not do."""
+        if self._pool.num_released([b for s in lower for b in s.blocks]) < blocks:
+            return False
+        victims = self.policy.victims(lower)
+        while places > 0 or blocks > 0:
+            victim, free = victims.pop(0), self._pool.num_free
+            places -= _places(victim)
+            self._preempt(victim, step)
+            blocks -= self._pool.num_free - free
+        return True
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""
@@ -237,6 +231,6 @@ class Scheduler:
         return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))
 
 
-def _most(sequence: Sequence) -> int:
-    """Tokens of a sequence that one step may run."""
-    return _MOST_SCORED_ROWS if sequence.request.score else sequence.num_pending
+def _places(sequence: Sequence) -> int:
+    """Answers that a sequence has a place for, those that wait for its prompt included."""
+    return sequence.request.num_choices if sequence.leads else 1

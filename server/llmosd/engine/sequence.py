@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from llmosd.engine.drafting import Drafter
 from llmosd.engine.grammar import Matcher
-from llmosd.ipc.messages import Submit
+from llmosd.ipc.messages import HIGH, Submit
 
 _KEY_BYTES = 16
 
@@ -30,6 +30,9 @@ class Sequence:
         self.blocks: list[int] = []
         self.computed = 0
         self.started = False
+        self.arrival = 0  # its place in the order in which generations came
+        self.charged = 0  # tokens that its tenant's account has already
+        self.kept = False  # begun although higher classes waited: not to be interrupted by them
         self._keys = [blake2b(request.tenant.encode(), digest_size=_KEY_BYTES).digest()]
 
     @property
@@ -41,6 +44,16 @@ class Sequence:
     def num_pending(self) -> int:
         """Tokens whose keys and values are still to be computed."""
         return len(self.tokens) - self.computed
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """First come, first served; one generation's answers in their order."""
+        return self.arrival, self.choice
+
+    @property
+    def standing(self) -> int:
+        """The class it counts as while it runs."""
+        return HIGH if self.kept else self.request.priority
 
     @property
     def can_draft(self) -> bool:

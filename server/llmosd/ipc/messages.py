@@ -7,6 +7,9 @@ import msgspec
 
 from llmosd.ipc.failure import Failure
 
+# Classes of work, as llmos.v1.Priority; a higher one is served first.
+LOW, NORMAL, HIGH = range(3)
+
 
 class LoadEngine(msgspec.Struct, frozen=True, tag=True):
     """First frame to an engine: what to load and what it may use."""
@@ -21,6 +24,7 @@ class LoadEngine(msgspec.Struct, frozen=True, tag=True):
     draft_tokens: int  # tokens of an answer that may be guessed ahead; 0: none
     threads: int
     heartbeat_seconds: float
+    tenant_weights: dict[str, float] = {}  # a tenant's share against another's; 1 where not named
 
 
 class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):
@@ -64,6 +68,8 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     tenant: str = ""  # whose prompts' keys and values it may find in the cache
     constraint: Constraint | None = None
     score: bool = False  # draw nothing; tell the log-probability of each token of the prompt
+    priority: int = NORMAL
+    deadline: float | None = None  # of the call, in time.monotonic() seconds
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -110,6 +116,31 @@ class EngineStats(msgspec.Struct, frozen=True, array_like=True):
     accepted_tokens: int  # of these, right
 
 
+class TenantShare(msgspec.Struct, frozen=True, array_like=True):
+    """What one tenant has of an engine."""
+
+    name: str
+    weight: float
+    running: int
+    waiting: int
+    prompt_tokens: int  # computed for it; those found in the cache cost it nothing
+    generated_tokens: int
+
+
+class EngineLoad(msgspec.Struct, frozen=True, array_like=True):
+    """The load in detail, told a few times a second; rates are of the last seconds."""
+
+    running: list[int]  # by class
+    waiting: list[int]
+    tenants: list[TenantShare]
+    rows_per_step: float
+    prompt_rate: float  # tokens per second, computed
+    generated_rate: float  # tokens per second, drawn
+    estimated_wait: float  # seconds until what waits in NORMAL and HIGH has begun, at best
+    generated_tokens: int
+    late: int  # generations refused or dropped for their deadline
+
+
 class TokenOut(msgspec.Struct, frozen=True, array_like=True):
     """One drawn token of one answer."""
 
@@ -148,6 +179,7 @@ class StepResult(msgspec.Struct, frozen=True, tag=True):
     started: list[Started]
     stats: EngineStats
     scored: list[Scored] = []
+    load: EngineLoad | None = None  # now and then
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
@@ -161,6 +193,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag=True):
     """The engine's loop is alive and idle."""
 
     stats: EngineStats
+    load: EngineLoad | None = None
 
 
 ToEngine = LoadEngine | Submit | Cancel | Shutdown

@@ -1,20 +1,26 @@
 """llmos.v1.AdminService: translate, call, translate."""
 
+import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from llmos.v1 import admin_service_pb2 as pb
 from llmos.v1 import admin_service_pb2_grpc
 from llmosd import __version__, device
 from llmosd.config import Config
+from llmosd.errors import ServerDraining
 from llmosd.rpc import convert
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
+from llmosd.rpc.loads import model_load
 from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
+_WATCH_SECONDS = 1.0
 _FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
@@ -33,6 +39,11 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self._generator = generator
         self._resident_bytes = resident_bytes
         self._began = time.monotonic()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the calls that would go on for ever."""
+        self._stopping.set()
 
     async def GetServerInfo(
         self, _request: pb.GetServerInfoRequest, _context: Any
@@ -58,3 +69,21 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             models_loaded=self._pool.num_loaded,
             architectures=_FAMILIES,
         )
+
+    async def WatchLoad(
+        self, request: pb.WatchLoadRequest, _context: Any
+    ) -> AsyncIterator[pb.WatchLoadResponse]:
+        """What the models in memory have to do, every interval."""
+        interval = _WATCH_SECONDS
+        if request.HasField("interval"):
+            interval = convert.seconds("interval", request.interval)
+        while not self._stopping.is_set():
+            loaded = [(r.record.name, r.handle) for r in self._pool.residents()]
+            yield pb.WatchLoadResponse(
+                time=convert.timestamp(datetime.now(UTC)),
+                models=[model_load(name, handle) for name, handle in loaded if handle is not None],
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._stopping.wait()
+        raise ServerDraining("the daemon is stopping", retry_after=5.0)

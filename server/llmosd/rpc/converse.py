@@ -19,6 +19,7 @@ from llmosd.errors import (
     LlmosError,
 )
 from llmosd.rpc import convert, status
+from llmosd.rpc.caller import Caller
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generator import Generator, Running
 
@@ -50,9 +51,9 @@ class _Conversation:
 class Conversations:
     """State of one Converse call."""
 
-    def __init__(self, generator: Generator, tenant: str) -> None:
+    def __init__(self, generator: Generator, caller: Caller) -> None:
         self._generator = generator
-        self._tenant = tenant
+        self._caller = caller
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self._events: asyncio.Queue[pb.GenerateEvent | None] = asyncio.Queue(_QUEUED_EVENTS)
         self._reader: asyncio.Task[None] | None = None
@@ -147,7 +148,7 @@ class Conversations:
         conversation.turn += 1
         conversation.cancelled = False
         try:
-            running = await self._generator.start(conversation.request, self._tenant)
+            running = await self._generator.start(conversation.request, self._caller)
             conversation.running = running
             try:
                 if conversation.cancelled:  # while it was being prepared

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from llmos.v1 import chat_pb2, generation_service_pb2, sampling_pb2
+from llmos.v1 import chat_pb2, generation_service_pb2, priority_pb2, sampling_pb2
 from llmosd.errors import ContextLengthExceeded, InvalidField
-from llmosd.ipc.messages import SamplingSpec
+from llmosd.ipc.messages import NORMAL, SamplingSpec
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome, Token, ToolCall
 from llmosd.store.manifest import GenerationDefaults
 from llmosd.store.records import VersionRecord
@@ -31,6 +31,7 @@ class Parameters(NamedTuple):
     ignore_eos: bool
     num_logprobs: int  # -1: none
     tokens: bool
+    priority: int = NORMAL
 
 
 def parameters(
@@ -62,7 +63,13 @@ def parameters(
         ignore_eos=stopping.ignore_eos,
         num_logprobs=output.logprobs if output.HasField("logprobs") else -1,
         tokens=output.tokens or output.HasField("logprobs"),
+        priority=priority(request.priority),
     )
+
+
+def priority(value: int) -> int:
+    """A Priority as engines know it."""
+    return value - priority_pb2.PRIORITY_LOW if value else NORMAL
 
 
 def check_room(prompt_tokens: int, max_tokens: int, record: VersionRecord) -> None:

@@ -7,7 +7,7 @@ from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
 from llmosd.rpc import convert
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome
-from llmosd.rpc.caller import tenant_of
+from llmosd.rpc.caller import Caller
 from llmosd.rpc.converse import Conversations
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generator import Generator, Running
@@ -26,7 +26,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
         """The whole answer in one message."""
-        running = await self._generator.start(request, tenant_of(context))
+        running = await self._generator.start(request, Caller.of(context))
         try:
             return await _collect(running)
         finally:
@@ -36,7 +36,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self, request: pb.GenerateRequest, context: Any
     ) -> AsyncIterator[pb.GenerateEvent]:
         """The answer as it grows."""
-        running = await self._generator.start(request, tenant_of(context))
+        running = await self._generator.start(request, Caller.of(context))
         try:
             async for event in numbered(running, running.generation.name, turn=1, first=1):
                 yield event
@@ -47,7 +47,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self, requests: AsyncIterator[pb.ConverseRequest], context: Any
     ) -> AsyncIterator[pb.GenerateEvent]:
         """Many generations on one stream."""
-        conversations = Conversations(self._generator, tenant_of(context))
+        conversations = Conversations(self._generator, Caller.of(context))
         try:
             async for event in conversations.run(requests):
                 yield event

@@ -13,6 +13,7 @@ from llmos.v1 import generation_service_pb2
 from llmosd.errors import GenerationNotFound, InvalidField
 from llmosd.ipc.messages import Constraint, Submit
 from llmosd.rpc import convert
+from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
 from llmosd.rpc.text_models import TextModels
@@ -51,7 +52,9 @@ class Generator:
         """Generations that run or wait."""
         return len(self._running)
 
-    async def start(self, request: generation_service_pb2.GenerateRequest, tenant: str) -> Running:
+    async def start(
+        self, request: generation_service_pb2.GenerateRequest, caller: Caller
+    ) -> Running:
         """Submit a generation. The caller calls `end` when it is done with it, however it ended."""
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
@@ -72,7 +75,7 @@ class Generator:
         )
         eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
         stop_ids = sorted({*eos, *chosen.stop_ids})
-        make = _maker(prompt, chosen, stop_ids, tenant, form)
+        make = _maker(prompt, chosen, stop_ids, caller, form)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
@@ -111,7 +114,7 @@ def _maker(
     prompt: list[int],
     chosen: convert.Parameters,
     stop_ids: list[int],
-    tenant: str,
+    caller: Caller,
     form: Constraint | None,
 ) -> Callable[[int], Submit]:
     """Makes the engine's order, once the generation has its number there."""
@@ -124,6 +127,8 @@ def _maker(
         stop_ids=stop_ids,
         sampling=chosen.sampling,
         num_logprobs=chosen.num_logprobs,
-        tenant=tenant,
+        tenant=caller.tenant,
         constraint=form,
+        priority=chosen.priority,
+        deadline=caller.deadline,
     )

@@ -9,7 +9,7 @@ from llmos.v1 import scoring_service_pb2_grpc
 from llmosd.errors import InvalidField, LlmosError
 from llmosd.ipc.messages import SamplingSpec, Scored, Submit
 from llmosd.rpc import convert
-from llmosd.rpc.caller import tenant_of
+from llmosd.rpc.caller import Caller
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
@@ -30,10 +30,10 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     async def ScoreText(self, request: pb.ScoreTextRequest, context: Any) -> pb.ScoreTextResponse:
         """How likely each token of a text is."""
-        tenant = tenant_of(context)
+        caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
         ids = await self._encode(record, request)
-        logprobs = await self._score(record, ids, tenant)
+        logprobs = await self._score(record, ids, convert.priority(request.priority), caller)
         spell = (await self._texts.get(record)).vocabulary.token_bytes
         response = pb.ScoreTextResponse(model_version=record.name)
         response.tokens.add(id=ids[0], bytes=spell(ids[0]))
@@ -55,14 +55,19 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
             raise InvalidField.of(kind, "has one token; nothing comes before it to score it by")
         return ids
 
-    async def _score(self, record: VersionRecord, ids: list[int], tenant: str) -> list[float]:
+    async def _score(
+        self, record: VersionRecord, ids: list[int], priority: int, caller: Caller
+    ) -> list[float]:
         """Log-probabilities of all tokens but the first."""
         handle = await self._pool.acquire(record)
         scoring = _Scoring(len(ids) - 1)
         number = handle.submit(
             scoring,
-            lambda number: Submit(number, ids, 1, 0, 0, [], _UNUSED, -1, tenant=tenant, score=True),
-        )
+            lambda number: Submit(
+                number, ids, 1, 0, 0, [], _UNUSED, -1, score=True,
+                tenant=caller.tenant, priority=priority, deadline=caller.deadline,
+            ),
+        )  # fmt: skip
         try:
             return await scoring.result
         finally:

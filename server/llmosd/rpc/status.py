@@ -33,6 +33,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.OperationInterrupted: StatusCode.ABORTED,
     errors.OperationCancelled: StatusCode.CANCELLED,
     errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineUnattainable: StatusCode.DEADLINE_EXCEEDED,
     errors.InsufficientMemory: StatusCode.RESOURCE_EXHAUSTED,
     errors.InsufficientDisk: StatusCode.RESOURCE_EXHAUSTED,
     errors.LimitExceeded: StatusCode.RESOURCE_EXHAUSTED,

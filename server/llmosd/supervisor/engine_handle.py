@@ -8,10 +8,11 @@ from typing import Any
 
 import structlog
 
-from llmosd.errors import EngineLost, LlmosError, ModelLoadFailed, QueueFull
+from llmosd.errors import EngineLost, LlmosError, ModelLoadFailed
 from llmosd.ipc import ChannelClosed, Child, Failure
 from llmosd.ipc.messages import (
     Cancel,
+    EngineLoad,
     EngineStats,
     Heartbeat,
     LoadEngine,
@@ -25,6 +26,7 @@ from llmosd.ipc.messages import (
     Submit,
     TokenOut,
 )
+from llmosd.supervisor.admission import Admission
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 5.0
@@ -59,10 +61,12 @@ class EngineHandle:
         self.ready = ready
         self.order = order
         self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
+        self.load = EngineLoad([0] * 3, [0] * 3, [], 0.0, 0.0, 0.0, 0.0, 0, 0)
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits
         self._ids = itertools.count(1)
+        self._admission = Admission(limits.max_generations, order.tenant_weights)
         self._listeners: dict[int, Listener] = {}
         self._open: dict[int, set[int]] = {}  # answers still running, by generation
         self._idle = asyncio.Event()
@@ -118,18 +122,18 @@ class EngineHandle:
         """Hand a generation to the engine; `request(id)` makes the Submit frame.
 
         Raises:
-            QueueFull: as many run and wait as may.
+            QueueFull: as many run and wait as may, and no other tenant has more of them.
             EngineLost: the process is gone.
         """
         if self._stopping or self._pump.done():
             raise EngineLost("the model's process is gone; try again", retry_after=1.0)
-        if len(self._listeners) >= self._limits.max_generations:
-            raise QueueFull(
-                f"{len(self._listeners)} generations run or wait for this model; try again soon",
-                retry_after=1.0,
-            )
         identifier = next(self._ids)
         submit: Submit = request(identifier)
+        loser = self._admission.enter(identifier, submit.tenant, submit.priority)
+        if loser is not None:
+            put_out = self._listeners[loser]
+            self.cancel(loser)
+            put_out.on_failed(self._admission.full())
         self._listeners[identifier] = listener
         self._open[identifier] = set(range(submit.num_choices))
         self._idle.clear()
@@ -183,6 +187,7 @@ class EngineHandle:
             self._take_step(message)
         elif isinstance(message, Heartbeat):
             self.stats = message.stats
+            self.load = message.load or self.load
         elif isinstance(message, Rejected):
             listener = self._listeners.get(message.id)
             if listener is not None:
@@ -192,8 +197,10 @@ class EngineHandle:
     def _take_step(self, step: StepResult) -> None:
         """Tell everybody what a step did for them; those who left hear nothing."""
         self.stats = step.stats
+        self.load = step.load or self.load
         for started in step.started:
             if started.id in self._listeners:
+                self._admission.begin(started.id)
                 self._listeners[started.id].on_started(started)
         for token in step.tokens:
             listener = self._listeners.get(token.id)
@@ -213,6 +220,7 @@ class EngineHandle:
         self._open[identifier].discard(choice)
         if choice < 0 or not self._open[identifier]:
             del self._open[identifier], self._listeners[identifier]
+            self._admission.leave(identifier)
             if not self._listeners:
                 self._idle.set()
 

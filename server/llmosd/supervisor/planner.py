@@ -74,6 +74,7 @@ class Planner:
             draft_tokens=config.draft_tokens if self.device == "cpu" else 0,
             threads=config.threads or device.cpu_count(),
             heartbeat_seconds=min(_HEARTBEAT_SECONDS, config.heartbeat_timeout_seconds / 4),
+            tenant_weights=config.tenant_weights,
         )
 
     def limits(self) -> HandleLimits:

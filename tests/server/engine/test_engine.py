@@ -43,7 +43,7 @@ def make(folder, *, dtype="float32", blocks=512, max_sequences=32, step_tokens=6
 
 
 def requests(count, seed=0):
-    """Mixed lengths, answers, and samplings."""
+    """Mixed lengths, answers, samplings, classes and tenants."""
     rng = random.Random(seed)
     for at in range(count):
         prompt = [rng.randrange(256) for _ in range(rng.randrange(1, 90))]
@@ -51,7 +51,10 @@ def requests(count, seed=0):
             SAMPLED, seed=at, top_k=rng.choice([0, 5]), top_p=rng.choice([1.0, 0.8]),
             repetition_penalty=rng.choice([1.0, 1.3]), presence_penalty=rng.choice([0.0, 0.5]),
         )  # fmt: skip
-        yield Submit(at, prompt, rng.randrange(1, 4), rng.randrange(1, 30), 0, [], spec, at % 4 - 1)
+        yield Submit(
+            at, prompt, rng.randrange(1, 4), rng.randrange(1, 30), 0, [], spec, at % 4 - 1,
+            tenant="ab"[at % 2], priority=at % 3,
+        )  # fmt: skip
 
 
 def finish(engine, submits):

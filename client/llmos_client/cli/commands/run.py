@@ -29,6 +29,13 @@ class _Question:
 @form_options
 @click.option("--n", type=int, help="Answers to draw.")
 @click.option("--logprobs", type=int, help="Show log-probabilities and this many alternatives.")
+@click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="Its class of work.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up then; refused at once where it cannot begin by then.",
+)
 @click.option("--stream", is_flag=True, help="With -o json: one event per line, as they come.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell speed and finish reason on stderr.")
 @pass_settings

@@ -1,0 +1,64 @@
+"""What a request can ask for, as the SDK takes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from llmos_client.generations import ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `role` is system, user, assistant or tool."""
+
+    role: str
+    content: str = ""
+    tool_calls: Sequence[ToolCall | Mapping[str, str]] = ()
+    tool_call_id: str = ""
+
+
+# A turn as the SDK takes it: a Message, or {"role": ..., "content": ...}.
+MessageLike = Message | Mapping[str, Any]
+
+
+class SamplingOptions(TypedDict, total=False):
+    """How tokens are drawn, when an answer ends and what comes back; unset: the model's default."""
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    seed: int | None
+    n: int | None
+    logit_bias: Mapping[int, float]
+    max_tokens: int | None
+    min_tokens: int | None
+    stop: Sequence[str]
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool | None
+    logprobs: int | None
+    return_tokens: bool | None
+
+
+class GenerateOptions(SamplingOptions, total=False):
+    """The input, one of messages and tokens where no prompt is given, and how to answer it.
+
+    `tool_choice` is "auto", "none", "required" or a tool's name. One of json_schema, regex, grammar
+    and choices gives the answer its form; see llmos.v1.Constraint. `priority` is "low", "normal" or
+    "high".
+    """
+
+    messages: Sequence[MessageLike]
+    tools: Sequence[Mapping[str, Any]]
+    tool_choice: str
+    parallel_tool_calls: bool
+    tokens: Sequence[int]
+    parse_special: bool
+    json_schema: Mapping[str, Any] | str | None
+    regex: str | None
+    grammar: str | None
+    choices: Sequence[str]
+    priority: str | None
