@@ -84,8 +84,8 @@ def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
     torch's allocator of pinned memory hands out a buffer again only after its copy has ended.
     """
     tensor = torch.from_numpy(array)
-    if device.type == "cpu":
-        return tensor
+    if device.type == "cpu" or not array.size:
+        return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 

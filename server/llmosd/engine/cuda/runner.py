@@ -5,11 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from llmosd.architectures.architecture import Architecture
+from llmosd.architectures.architecture import Architecture, ForwardBatch
 from llmosd.engine.cuda.decode_step import DecodeStep
 from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Slice
+
+_LONG_BLOCKS = 32  # enough for attention to split a context among programs
 
 
 class CudaRunner(Runner):
@@ -36,6 +38,7 @@ class CudaRunner(Runner):
         """
         super().__init__(network, cache, device, rows_per_tile)
         with torch.inference_mode():
+            _compile_long_prompts(network, cache, device)
             self._step = DecodeStep(network, cache, device, max_sequences, max_blocks)
             self._decode = self._step.compute if device.type == "cpu" else capture(self._step)
 
@@ -45,6 +48,18 @@ class CudaRunner(Runner):
         if not self._step.takes(slices):
             return super().run(slices)
         return self._decode(self._step.fill(slices))[: len(slices)]
+
+
+def _compile_long_prompts(network: Architecture, cache: KVCache, device: torch.device) -> None:
+    """Attend from two rows as if to a long context, and store nothing.
+
+    The engine's own warm-up has short prompts, which take another form of the kernel.
+    """
+    rows = torch.zeros(2, dtype=torch.int64, device=device)
+    blocks = torch.zeros((1, _LONG_BLOCKS), dtype=torch.int32, device=device)
+    tiles = torch.tensor([[0, 2, 0]], dtype=torch.int32, device=device)
+    batch = ForwardBatch(rows, rows, tiles, rows - 1, blocks, [(0, 2)], rows)
+    network.forward(batch, cache)
 
 
 def capture(step: DecodeStep) -> Callable[[int], Tensor]:

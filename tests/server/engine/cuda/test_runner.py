@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from factory import TINY, tiny_version
-from llmosd.engine import cpu
+from llmosd.engine import cpu, loader
 from llmosd.engine.kv_cache import BLOCK_TOKENS
 from llmosd.engine.loader import load
 from llmosd.engine.scheduler import Slice
@@ -61,6 +61,8 @@ def make(folder, device, dtype="float32", *, blocks=64, max_sequences=6, step_to
     with pytest.MonkeyPatch.context() as patch:
         if device == "gpu" and not HAS_CUDA:
             patch.setitem(cpu.RUNNERS, dtype, choices.RUNNERS[dtype])
+            # There is nothing to compile, and interpreting takes its time.
+            patch.setattr(loader, "_warm_up", lambda *_: None)
         engine, ready = load(order, lambda *_: None)
     assert ready.kv_blocks == blocks
     assert ready.runner == ("triton-cuda" if device == "gpu" else "numba-cpu")
@@ -70,9 +72,9 @@ def make(folder, device, dtype="float32", *, blocks=64, max_sequences=6, step_to
 def requests(count):
     rng = random.Random(2)
     for at in range(count):
-        prompt = [rng.randrange(256) for _ in range(rng.randrange(9, 30))]
+        prompt = [rng.randrange(256) for _ in range(rng.randrange(9, 26))]
         spec = SAMPLED if at % 2 else GREEDY
-        yield Submit(at, prompt, 1 + at % 2, rng.randrange(3, 7), 0, [], spec, at % 3 - 1)
+        yield Submit(at, prompt, 1 + at % 2, rng.randrange(3, 6), 0, [], spec, at % 3 - 1)
 
 
 def finish(engine, submits):
@@ -110,7 +112,7 @@ def test_answers_are_the_cpu_s(versions, family):
 
 def test_preemption_and_moved_rows(versions):
     """Too few blocks: sequences lose theirs and get others, and rows of the tables change owners."""
-    submits = [Submit(at, [at + 3] * 28, 1, 6, 0, [], GREEDY, -1) for at in range(3)]
+    submits = [Submit(at, [at + 3] * 28, 1, 8, 0, [], GREEDY, -1) for at in range(3)]
     engine = make(versions("llama"), "gpu", blocks=7)
     answers, _ = finish(engine, submits)
     assert engine.stats.preemptions > 0
@@ -139,7 +141,7 @@ def decoding(engine, count):
     return engine._scheduler.schedule()
 
 
-@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize("count", [1, 3])
 def test_decoding_is_what_the_plain_runner_computes(versions, count):
     """Logits, keys and values of a bucket with padding; no other block is touched."""
     engine = make(versions("qwen3"), "gpu")
@@ -209,7 +211,9 @@ def test_a_step_s_inputs():
     """Rows, padding and tables are as the slices say; tables are sent only when they change."""
     step = DecodeStep(FirstBlocks(), None, torch.device("cpu"), 6, 4)
     assert step.compute(6)[:, 2:].tolist() == [[-1, 0]] * 6
-    sequence = Sequence(Submit(1, list(range(20)), 1, 9, 0, [], GREEDY, -1), 0, list(range(40)), None)
+    sequence = Sequence(
+        Submit(1, list(range(20)), 1, 9, 0, [], GREEDY, -1), 0, list(range(40)), None
+    )
     sequence.blocks, sequence.computed = [5, 3], 20
     slices = [Slice(sequence, 1, draws=True, drafts=[])]
     assert step.fill(slices * 3) == 4
