@@ -4,7 +4,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,14 @@ def plain(device: str, dtype: str) -> RunnerChoice:
 
     kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     return RunnerChoice(
-        "torch", with_ops(TorchOps), kind, KVCache, runner, TorchSampler, torch.set_num_threads
+        "torch",
+        with_ops(TorchOps),
+        kind,
+        KVCache,
+        runner,
+        TorchSampler,
+        torch.set_num_threads,
+        lambda _report: nullcontext(),
     )
 
 

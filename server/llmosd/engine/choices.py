@@ -4,7 +4,7 @@ A device's table is imported when it is asked for, so that an engine on a GPU ne
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +62,8 @@ def choose(device: str, dtype: str) -> RunnerChoice:
 
 def preload() -> None:
     """Import the table that is most likely asked for: the GPU's where there is one."""
-    choose("cuda" if has_cuda() else "cpu", "float32")
+    with suppress(ImportError):  # a torch without CUDA beside a GPU: told to whoever asks for it
+        choose("cuda" if has_cuda() else "cpu", "float32")
 
 
 def with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
