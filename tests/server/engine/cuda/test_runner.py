@@ -4,7 +4,6 @@ Without CUDA the kernels are interpreted and decoding is not captured; everythin
 on a GPU. With CUDA, the captured graphs are compared with the same steps uncaptured.
 """
 
-import dataclasses
 import random
 
 import msgspec
@@ -16,14 +15,11 @@ from factory import TINY, tiny_version
 from llmosd.engine import cpu, loader
 from llmosd.engine.kv_cache import BLOCK_TOKENS
 from llmosd.engine.loader import load
-from llmosd.engine.scheduler import Slice
-from llmosd.engine.sequence import Sequence
 from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
 
 pytest.importorskip("triton", reason="triton is not installed: torch's CUDA build brings it")
 
 from llmosd.engine.cuda import choices, runner
-from llmosd.engine.cuda.decode_step import DecodeStep, buckets
 
 HAS_CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if HAS_CUDA else "cpu"
@@ -173,58 +169,3 @@ def test_a_graph_computes_what_its_step_does(versions, dtype, count):
     with torch.inference_mode():
         computed = step.compute(step.fill(slices))[:count]
     assert torch.equal(replayed, computed)
-
-
-def test_what_is_captured(versions):
-    """Decoding alone is; prompts, guesses and rows without a draw are not."""
-    engine = make(versions("llama"), "gpu")
-    slices = decoding(engine, 2)
-    step = engine._runner._step
-    assert step.takes(slices)
-    assert not step.takes([dataclasses.replace(slices[0], drafts=[1])])
-    assert not step.takes([dataclasses.replace(slices[0], draws=False)])
-    assert not step.takes([dataclasses.replace(slices[0], count=2)])
-    assert not step.takes(slices * 4)
-    wide = slices[0]
-    wide.sequence.blocks = list(range(step.max_blocks + 1))
-    assert not step.takes([wide])
-
-
-def test_buckets():
-    assert buckets(1) == [1]
-    assert buckets(2) == [1, 2]
-    assert buckets(6) == [1, 2, 4, 6]
-    assert buckets(64) == [1, 2, 4, 8, 16, 32, 64]
-
-
-class FirstBlocks:
-    """A network whose hidden state is what attention would look up."""
-
-    def forward(self, batch, cache):
-        return torch.stack([batch.ids, batch.positions, batch.slots, batch.tiles[:, 1]], 1)
-
-    def logits(self, hidden):
-        return hidden
-
-
-def test_a_step_s_inputs():
-    """Rows, padding and tables are as the slices say; tables are sent only when they change."""
-    step = DecodeStep(FirstBlocks(), None, torch.device("cpu"), 6, 4)
-    assert step.compute(6)[:, 2:].tolist() == [[-1, 0]] * 6
-    sequence = Sequence(
-        Submit(1, list(range(20)), 1, 9, 0, [], GREEDY, -1), 0, list(range(40)), None
-    )
-    sequence.blocks, sequence.computed = [5, 3], 20
-    slices = [Slice(sequence, 1, draws=True, drafts=[])]
-    assert step.fill(slices * 3) == 4
-    assert step.compute(4).tolist() == [[20, 20, 3 * BLOCK_TOKENS + 4, 1]] * 3 + [[0, 0, -1, 0]]
-    assert step._tables[:3, :2].tolist() == [[5, 3]] * 3
-    step._tables.zero_()
-    sequence.computed = 21
-    assert step.fill(slices) == 1
-    assert step.compute(1).tolist() == [[21, 21, 3 * BLOCK_TOKENS + 5, 1]]
-    assert not step._tables.any()
-    sequence.blocks, sequence.computed = [5, 3, 9], 32
-    step.fill(slices)
-    assert step.compute(1).tolist() == [[32, 32, 9 * BLOCK_TOKENS, 1]]
-    assert step._tables[0].tolist() == [5, 3, 9, 0]
