@@ -26,7 +26,7 @@ RULES = {
     "text": ({"store", "ipc", *BASE}, {"tokenizers", "jinja2"}),
     "engine": (
         {"architectures", "quantizers", "store", "ipc", *BASE},
-        {"torch", "numba", "numpy", "safetensors", "llmos_kernels", "llguidance"},
+        {"torch", "triton", "numba", "numpy", "safetensors", "llmos_kernels", "llguidance"},
     ),
     "jobs": (
         {"architectures", "quantizers", "objectives", "metrics", "store", "text", "ipc", *BASE},
@@ -39,7 +39,7 @@ RULES = {
     **{name: (BASE, set()) for name in BASE},
 }
 HEAVY = {
-    "torch", "numba", "numpy", "grpc", "llmos", "llmos_kernels", "safetensors", "tokenizers",
+    "torch", "triton", "numba", "numpy", "grpc", "llmos", "llmos_kernels", "safetensors", "tokenizers",
     "jinja2", "protovalidate", "llguidance", "transformers", "gguf", "peft", "trl", "llmos_client",
 }  # fmt: skip
 

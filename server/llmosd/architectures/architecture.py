@@ -15,7 +15,7 @@ class ForwardBatch:
 
     Attributes:
         ids: (rows,) int64 token ids.
-        positions: (rows,) int32, place in the sequence.
+        positions: (rows,) int32 (any integers on a GPU), place in the sequence.
         tiles: (tiles, 3) int32: first row, number of rows, sequence (a row of `tables`). Spans cut
             into as many rows as attention takes at once.
         slots: (rows,) int64, where the row's key and value go: block * BLOCK + offset.
@@ -51,6 +51,7 @@ class Ops(Protocol):
     """The arithmetic a network is written in. Tensors have one row per token.
 
     A result's row depends on that row's inputs only, in bits where the implementation says so.
+    What is defined here in terms of the rest is there to be fused.
     """
 
     def weight(self, tensor: Tensor) -> Any:
@@ -79,6 +80,22 @@ class Ops(Protocol):
 
     def gelu(self, x: Tensor) -> Tensor:
         """GELU, tanh form."""
+
+    def norm_linear(
+        self, x: Tensor, norm: Tensor, eps: float, weight: Any, bias: Tensor | None
+    ) -> Tensor:
+        """rms_norm, then linear."""
+        return self.linear(self.rms_norm(x, norm, eps), weight, bias)
+
+    def norm_gate(
+        self, x: Tensor, norm: Tensor, eps: float, weight: Any, bias: Tensor | None
+    ) -> Tensor:
+        """rms_norm, linear, then silu_multiply."""
+        return self.silu_multiply(self.norm_linear(x, norm, eps, weight, bias))
+
+    def add_linear(self, hidden: Tensor, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+        """Hidden + linear; `hidden` may be overwritten."""
+        return hidden + self.linear(x, weight, bias)
 
     def attend(
         self,

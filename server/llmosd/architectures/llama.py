@@ -84,13 +84,12 @@ class _Layer:
         batch: ForwardBatch,
     ) -> Tensor:
         ops, eps = self._ops, self._config.norm_eps
-        qkv = ops.linear(ops.rms_norm(hidden, self._input_norm, eps), self._qkv, self._qkv_bias)
+        qkv = ops.norm_linear(hidden, self._input_norm, eps, self._qkv, self._qkv_bias)
         heads = self._split(qkv)
         mixed = ops.attend(heads, rope, cache, batch, self._config.sliding_window)
-        hidden = hidden + ops.linear(mixed, self._output, self._output_bias)
-        normed = ops.rms_norm(hidden, self._post_norm, eps)
-        inner = ops.silu_multiply(ops.linear(normed, self._gate_up, self._gate_up_bias))
-        return hidden + ops.linear(inner, self._down, self._down_bias)
+        hidden = ops.add_linear(hidden, mixed, self._output, self._output_bias)
+        inner = ops.norm_gate(hidden, self._post_norm, eps, self._gate_up, self._gate_up_bias)
+        return ops.add_linear(hidden, inner, self._down, self._down_bias)
 
     def _split(self, qkv: Tensor) -> Tensor:
         """(rows, heads + 2 * kv_heads, head_dim), queries and keys normalized where they are."""

@@ -1,4 +1,4 @@
-"""Ops in plain torch: any device, float32 or bfloat16. The reference, and accelerators' path."""
+"""Ops in plain torch: any device, float32 or bfloat16. The reference, and what CudaOps adds to."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from llmosd.architectures.architecture import ForwardBatch, LayerCache
+from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
 
 
-class TorchOps:
+class TorchOps(Ops):
     """See Ops. Rows are independent in value, but bits may change with the number of rows."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:

@@ -42,8 +42,10 @@ def main() -> int:
     channel = Channel(socket(fileno=int(sys.argv[1])), ToEngine)
     try:
         # Before the order has come: a spare engine waits with torch and numba imported.
-        from llmosd.engine.loader import load  # noqa: PLC0415 - a failure is reported, too
+        from llmosd.engine.choices import preload  # noqa: PLC0415 - a failure is reported, too
+        from llmosd.engine.loader import load  # noqa: PLC0415
 
+        preload()
         order = channel.receive()
         assert isinstance(order, LoadEngine)
         _serve(channel, order, load)

@@ -4,16 +4,14 @@ import itertools
 import time
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
-from llmos_kernels.selection import log_sum_exp
 from llmosd.engine.block_pool import BlockPool
+from llmosd.engine.draws import Draw, Sampler
 from llmosd.engine.grammar import Matcher
 from llmosd.engine.pace import Pace, Work
 from llmosd.engine.reporting import Reporter
 from llmosd.engine.runner import Runner
-from llmosd.engine.sampler import Draw, draw
 from llmosd.engine.scheduler import Scheduler
 from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
@@ -32,9 +30,12 @@ from llmosd.ipc.messages import (
 class Engine:
     """Generations of one model, batched continuously."""
 
-    def __init__(self, runner: Runner, scheduler: Scheduler, pool: BlockPool) -> None:
+    def __init__(
+        self, runner: Runner, sampler: Sampler, scheduler: Scheduler, pool: BlockPool
+    ) -> None:
         """The parts are built by engine.loader."""
         self._runner = runner
+        self._sampler = sampler
         self._scheduler = scheduler
         self._pool = pool
         self.refused: dict[int, LlmosError] = {}
@@ -74,7 +75,11 @@ class Engine:
         self._scheduler.remove(request_id, choice)
 
     def step(self) -> StepResult:
-        """Run one batch; every sequence that reaches its end draws a token."""
+        """Run one batch; every sequence that reaches its end draws a token.
+
+        A GPU computes while all up to the draw is done here: its runner does not wait, the sampler
+        does.
+        """
         now = time.monotonic()
         for request_id in self._scheduler.drop_late(now):
             self.refused[request_id] = DeadlineUnattainable(
@@ -109,9 +114,7 @@ class Engine:
         self._cached_tokens += sequence.computed
         return Started(sequence.request.id, now, sequence.computed)
 
-    def _score(
-        self, slices: list[Slice], logits: NDArray[np.float32]
-    ) -> tuple[list[Scored], NDArray[np.float32]]:
+    def _score(self, slices: list[Slice], logits: Tensor) -> tuple[list[Scored], Tensor]:
         """Note that the slices have run; what scored ones found, and the others' logits."""
         scored: list[Scored] = []
         others: list[int] = []
@@ -120,7 +123,7 @@ class Engine:
             rows = range(at, at + part.num_logits)
             at = rows.stop
             if part.sequence.request.score:
-                scored.append(_scores(part, logits[rows.start : rows.stop]))
+                scored.append(self._scores(part, logits[rows.start : rows.stop]))
             else:
                 others += rows
             self._scheduler.advance(part.sequence, part.count)
@@ -128,14 +131,22 @@ class Engine:
                 self._scheduler.finish(part.sequence)
         return scored, logits[others] if scored else logits
 
-    def _draw(self, slices: list[Slice], logits: NDArray[np.float32]) -> list[TokenOut]:
+    def _scores(self, part: Slice, logits: Tensor) -> Scored:
+        """Log-probabilities of the tokens after those of a slice."""
+        sequence, first = part.sequence, part.sequence.computed
+        # Nothing follows the last row of the prompt.
+        following = sequence.tokens[first + 1 : first + part.count + 1]
+        logprobs = self._sampler.score(logits, following)
+        return Scored(sequence.request.id, first + 1, logprobs, part.count == sequence.num_pending)
+
+    def _draw(self, slices: list[Slice], logits: Tensor) -> list[TokenOut]:
         """Draw for the slices that reached their end; a leader draws for all its answers."""
         # Before any token is taken: what is drawn, and where, is as the step began.
         planned = [(part, _draws(part)) for part in slices if part.draws]
         if not planned:
             return []
         draws = [each for _, own in planned for each in own]
-        drawn = iter(draw(_spread(logits, planned, len(draws)), draws))
+        drawn = iter(self._sampler.draw(_spread(logits, planned, len(draws)), draws))
         taken: list[TokenOut] = []
         for part, own in planned:
             outs = list(itertools.islice(drawn, len(own)))
@@ -189,15 +200,6 @@ def _work(slices: list[Slice]) -> Work:
     return Work(sum(prompts), len(prompts), len(slices) - len(prompts))
 
 
-def _scores(part: Slice, logits: NDArray[np.float32]) -> Scored:
-    """Log-probabilities of the tokens after those of a slice."""
-    sequence, first = part.sequence, part.sequence.computed
-    following = sequence.tokens[first + 1 : first + part.count + 1]
-    pairs = zip(logits, following, strict=False)  # nothing follows the last row of the prompt
-    logprobs = [float(line[token] - log_sum_exp(line)) for line, token in pairs]
-    return Scored(sequence.request.id, first + 1, logprobs, part.count == sequence.num_pending)
-
-
 def _draws(part: Slice) -> list[Draw]:
     """What a slice draws: its answers' first tokens, or the next ones of one answer."""
     sequence = part.sequence
@@ -206,14 +208,12 @@ def _draws(part: Slice) -> list[Draw]:
     return [Draw(sequence, sequence.choice, ahead) for ahead in range(part.num_logits)]
 
 
-def _spread(
-    logits: NDArray[np.float32], planned: list[tuple[Slice, list[Draw]]], rows: int
-) -> NDArray[np.float32]:
+def _spread(logits: Tensor, planned: list[tuple[Slice, list[Draw]]], rows: int) -> Tensor:
     """One row of logits per draw: a leader's only one is repeated."""
     if rows == len(logits):
         return logits
     counts = [len(own) // part.num_logits for part, own in planned for _ in range(part.num_logits)]
-    return np.repeat(logits, counts, axis=0)
+    return logits[[row for row, count in enumerate(counts) for _ in range(count)]]
 
 
 def _is_first(sequence: Sequence) -> bool:

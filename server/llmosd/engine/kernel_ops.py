@@ -10,13 +10,13 @@ from llmos_kernels.activation import gelu, silu_multiply
 from llmos_kernels.attention import attend, rotate_and_store
 from llmos_kernels.linear import linear, pack_weight
 from llmos_kernels.norm import layer_norm, rms_norm
-from llmosd.architectures.architecture import ForwardBatch, LayerCache
+from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
 
 _NO_BIAS = np.empty(0, np.float32)
 _NO_ROPE = np.empty((1, 0), np.float32)
 
 
-class KernelOps:
+class KernelOps(Ops):
     """See Ops. A row's result has the same bits alone and in any batch.
 
     With dtype bfloat16 the matrices are kept as bfloat16, at half the memory and traffic;

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmos_kernels.attention import rows_per_tile
 from llmosd.architectures.architecture import LayerCache
 from llmosd.architectures.config import ModelConfig
 
@@ -18,15 +17,28 @@ class KVCache:
     """Blocks of all layers. Pages of CPU memory become resident as blocks are first used."""
 
     def __init__(
-        self, config: ModelConfig, num_blocks: int, device: torch.device, dtype: torch.dtype
+        self,
+        config: ModelConfig,
+        num_blocks: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        transposed_keys: bool = True,
     ) -> None:
-        """Allocate num_blocks blocks of BLOCK_TOKENS positions per layer."""
+        """Allocate num_blocks blocks of BLOCK_TOKENS positions per layer.
+
+        Keys have the shape that LayerCache says. In memory they lie so, too, where
+        `transposed_keys`; else as values do, which is what a GPU's matrix units read.
+        """
         heads, layers = config.num_kv_heads, config.num_layers
-        keys = (layers, num_blocks, heads, config.head_dim, BLOCK_TOKENS)
-        values = (layers, num_blocks, heads, BLOCK_TOKENS, config.head_dim)
-        self.whole = LayerCache(_zeros(keys, device, dtype), _zeros(values, device, dtype))
+        shape = (layers, num_blocks, heads, BLOCK_TOKENS, config.head_dim)
+        values = _zeros(shape, device, dtype)
+        if transposed_keys:
+            keys = _zeros((*shape[:3], config.head_dim, BLOCK_TOKENS), device, dtype)
+        else:
+            keys = _zeros(shape, device, dtype).transpose(3, 4)
+        self.whole = LayerCache(keys, values)
         self.layers = [LayerCache(*pair) for pair in zip(*self.whole, strict=True)]
-        self.rows_per_tile = rows_per_tile(config.num_heads, heads)
 
     def copy(self, source: int, target: int) -> None:
         """Copy one block's content in every layer."""

@@ -2,86 +2,28 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import numba
 import torch
 from safetensors import safe_open
 
-from llmosd.architectures.architecture import Architecture, Ops, Weights
+from llmosd.architectures.architecture import Architecture, Weights
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.registry import ARCHITECTURES
-from llmosd.architectures.torch_ops import TorchOps
 from llmosd.engine.block_pool import BlockPool
-from llmosd.engine.compiling import compilation_reported
+from llmosd.engine.choices import Report, RunnerChoice, choose
 from llmosd.engine.engine import Engine
-from llmosd.engine.kernel_ops import KernelOps
-from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache, block_bytes
-from llmosd.engine.packed_cache import load_or_pack
-from llmosd.engine.packing import Arrays, pack
+from llmosd.engine.kv_cache import BLOCK_TOKENS, block_bytes
 from llmosd.engine.policy import Policy
-from llmosd.engine.quantized_llama import QuantizedLlama
-from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
 from llmosd.errors import InsufficientMemory
 from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
 from llmosd.store.files import open_regular, read_regular
-from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest
+from llmosd.store.manifest import WEIGHTS
 
-Report = Callable[[str, int, int], None]
 Load = Callable[[LoadEngine, Report], tuple[Engine, Ready]]
-Opened = Callable[[], AbstractContextManager[Weights]]
-Build = Callable[[LoadEngine, ModelConfig, Opened], Architecture]
 _LARGEST_CONFIG = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RunnerChoice:
-    """Which arithmetic serves a device and a type, under the name `llmos ps` shows.
-
-    `build` makes the network from the order, the configuration, and a way to open the weights.
-    """
-
-    name: str
-    build: Build
-    cache_dtype: torch.dtype
-
-
-def with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
-    """Build a network in an Ops."""
-
-    def build(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
-        with opened() as weights:
-            chosen = ops(torch.device(order.device), DTYPES[order.dtype])
-            return ARCHITECTURES[config.architecture](config, weights, chosen)
-
-    return build
-
-
-def _quantized(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
-    """The fused decoder, from packed weights where they are kept."""
-
-    def make() -> Arrays:
-        with opened() as weights:
-            return pack(config, weights, order.dtype)
-
-    manifest = read_regular(Path(order.model_dir), MANIFEST, _LARGEST_CONFIG)
-    key = f"{decode_manifest(manifest).files[WEIGHTS].sha256}-{order.dtype}"
-    return QuantizedLlama(config, load_or_pack(order.packed_dir, key, make), order.threads)
-
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-RUNNERS = {
-    ("cpu", "float32"): RunnerChoice("numba-cpu", with_ops(KernelOps), torch.float32),
-    ("cpu", "bfloat16"): RunnerChoice("numba-cpu", with_ops(KernelOps), torch.float32),
-    ("cpu", "int8"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
-    ("cpu", "int4"): RunnerChoice("numba-fused", _quantized, torch.bfloat16),
-    ("cuda", "float32"): RunnerChoice("torch-cuda", with_ops(TorchOps), torch.float32),
-    ("cuda", "bfloat16"): RunnerChoice("torch-cuda", with_ops(TorchOps), torch.bfloat16),
-}
 
 
 def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
@@ -91,17 +33,26 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
         InsufficientMemory: when the allowed cache cannot hold one block.
     """
     torch.set_num_threads(order.threads)
-    numba.set_num_threads(order.threads)
     folder = Path(order.model_dir)
     config_json = read_regular(folder, "config.json", _LARGEST_CONFIG)
     config = msgspec.json.decode(config_json, type=ModelConfig)
-    choice, device = RUNNERS[order.device, order.dtype], torch.device(order.device)
+    choice = choose(order.device, order.dtype)
+    choice.set_threads(order.threads)
     report("weights", 0, 0)
     network = choice.build(order, config, lambda: _opened(folder, report))
+    report("warm-up", 0, 0)
+    with choice.compiling(report):
+        return assemble(order, config, choice, network)
+
+
+def assemble(
+    order: LoadEngine, config: ModelConfig, choice: RunnerChoice, network: Architecture
+) -> tuple[Engine, Ready]:
+    """An engine around a network, warm. Raises what `load` does."""
     num_blocks = order.kv_cache_bytes // block_bytes(config, choice.cache_dtype)
     if num_blocks < 1:
         raise InsufficientMemory("the key-value cache may hold no block; raise kv_cache_bytes")
-    runner = Runner(network, KVCache(config, num_blocks, device, choice.cache_dtype), device)
+    cache = choice.cache(config, num_blocks, torch.device(order.device), choice.cache_dtype)
     pool = BlockPool(num_blocks)
     scheduler = Scheduler(
         pool,
@@ -111,10 +62,9 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
         step_tokens=order.step_tokens,
         draft_tokens=order.draft_tokens,
     )
-    engine = Engine(runner, scheduler, pool)
-    report("warm-up", 0, 0)
-    with compilation_reported(report):
-        _warm_up(engine, config)
+    runner = choice.runner(order, config, network, cache)
+    engine = Engine(runner, choice.sampler(), scheduler, pool)
+    _warm_up(engine, config)
     return engine, Ready(
         choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS, config.vocab_size
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from llmosd.architectures.architecture import Architecture, ForwardBatch
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
@@ -12,31 +13,34 @@ from llmosd.engine.slices import Slice
 class Runner:
     """Runs one model on one device."""
 
-    def __init__(self, network: Architecture, cache: KVCache, device: torch.device) -> None:
-        """Take a loaded network and its cache."""
+    def __init__(
+        self, network: Architecture, cache: KVCache, device: torch.device, rows_per_tile: int
+    ) -> None:
+        """Take a loaded network, its cache, and how many rows attention takes at once."""
         self._network = network
         self._cache = cache
         self._device = device
+        self._rows_per_tile = rows_per_tile
 
     @torch.inference_mode()
-    def run(self, slices: list[Slice]) -> NDArray[np.float32]:
-        """Compute the slices' keys and values.
+    def run(self, slices: list[Slice]) -> Tensor:
+        """Compute the slices' keys and values; a GPU is not waited for.
 
         Returns:
-            (rows, vocab_size) float32: the logits after the last `num_logits` tokens of each
-            slice, in the slices' order. Empty when none wants any.
+            (rows, vocab_size) float32 on the device, good until the next run: the logits after the
+            last `num_logits` tokens of each slice, in the slices' order. Empty when none wants any.
         """
-        hidden = self._network.forward(self._batch(slices), self._cache)
         ends = np.cumsum([part.count + len(part.drafts) for part in slices])
-        last = [
+        wanted = [
             row
             for end, part in zip(ends.tolist(), slices, strict=True)
             for row in range(end - part.num_logits, end)
         ]
-        if not last:
-            return np.empty((0, 0), np.float32)
-        logits: NDArray[np.float32] = self._network.logits(hidden[last]).float().cpu().numpy()
-        return logits
+        batch, rows = self._batch(slices), self._put(np.array(wanted, np.int64))
+        hidden = self._network.forward(batch, self._cache)
+        if not wanted:
+            return torch.empty((0, 0))
+        return self._network.logits(hidden[rows]).float()
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy one cache block."""
@@ -63,15 +67,26 @@ class Runner:
         return ForwardBatch(
             ids=put(np.asarray(ids, np.int64)),
             positions=put(np.concatenate(positions)),
-            tiles=put(_tiles(spans, self._cache.rows_per_tile)),
+            tiles=put(_tiles(spans, self._rows_per_tile)),
             slots=put(np.concatenate(slots)),
             tables=put(tables),
             spans=spans,
             adapters=put(np.zeros(len(ids), np.int32)),
         )
 
-    def _put(self, array: NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(array).to(self._device)
+    def _put(self, array: NDArray[np.generic]) -> Tensor:
+        return to_device(array, self._device)
+
+
+def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """A tensor of an array; to a GPU through pinned memory, which nobody has to wait for.
+
+    torch's allocator of pinned memory hands out a buffer again only after its copy has ended.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu" or not array.size:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _tiles(spans: list[tuple[int, int]], rows: int) -> NDArray[np.int32]:

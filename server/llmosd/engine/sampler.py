@@ -1,30 +1,27 @@
 """From logits to drawn tokens, through llmos_kernels.sampling."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from llmos_kernels.sampling import BIAS, PARAMS, SEEN, sample
+from llmos_kernels.selection import log_sum_exp
+from llmosd.engine.draws import Draw
 from llmosd.engine.sequence import Sequence
 from llmosd.ipc.messages import TokenOut
 
-# Enough to silence a token, finite so that sums of it stay numbers.
-_NEVER = -1e30
 
+class NumbaSampler:
+    """See Sampler."""
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """A token to draw: for which answer of which sequence's prompt, how many tokens ahead."""
+    def draw(self, logits: Tensor, draws: list[Draw]) -> list[TokenOut]:
+        """Draw one token per row."""
+        return draw(logits.numpy(), draws)
 
-    sequence: Sequence
-    choice: int
-    ahead: int = 0
-
-    @property
-    def position(self) -> int:
-        """Of the token in its answer."""
-        return self.sequence.num_drawn + self.ahead
+    def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
+        """Log-probabilities of one token per row."""
+        pairs = zip(logits.numpy(), tokens, strict=False)
+        return [float(line[token] - log_sum_exp(line)) for line, token in pairs]
 
 
 def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:
@@ -34,8 +31,8 @@ def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:
     params = np.array([_params(each.sequence) for each in draws], PARAMS)
     seeds = np.array([request.sampling.seed for request in requests], np.uint64)
     places = np.array([(each.choice, each.position) for each in draws], np.int64)
-    seen, seen_at = _ragged([_seen(each.sequence) for each in draws], SEEN)
-    bias, bias_at = _ragged([_bias(each) for each in draws], BIAS)
+    seen, seen_at = _ragged([each.seen for each in draws], SEEN)
+    bias, bias_at = _ragged([each.bias for each in draws], BIAS)
     masks, mask_of = _masks(draws)
     width = max([1, *(request.num_logprobs for request in requests)])
     tokens, logprobs = np.empty(rows, np.int32), np.empty(rows, np.float32)
@@ -61,27 +58,6 @@ def _params(sequence: Sequence) -> tuple[float | int, ...]:
         spec.temperature, spec.top_p, spec.min_p, spec.repetition_penalty, spec.presence_penalty,
         spec.frequency_penalty, spec.top_k, sequence.request.num_logprobs,
     )  # fmt: skip
-
-
-def _seen(sequence: Sequence) -> list[tuple[int, int]]:
-    """Tokens penalties look at: the answer's, and for the repetition penalty the prompt's."""
-    spec = sequence.request.sampling
-    if not spec.penalizes:
-        return []
-    counts = sequence.drawn_counts
-    entries = list(counts.items())
-    if spec.repetition_penalty != 1:
-        entries += [(token, 0) for token in sequence.prompt_tokens if token not in counts]
-    return entries
-
-
-def _bias(each: Draw) -> list[tuple[int, float]]:
-    """The request's bias, and a ban on ending before min_tokens."""
-    request = each.sequence.request
-    entries = list(request.sampling.logit_bias.items())
-    if each.position < request.min_tokens:
-        entries += [(token, _NEVER) for token in request.stop_ids]
-    return entries
 
 
 def _masks(draws: list[Draw]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

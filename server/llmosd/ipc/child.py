@@ -14,11 +14,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
 from llmosd.ipc.channel import AsyncChannel
 
-_log = structlog.get_logger()
 _PR_SET_PDEATHSIG = 1
 
 
@@ -88,11 +85,15 @@ class Child:
 
     async def _log_stderr(self) -> None:
         """What a child prints is a fault to look into: one log line each."""
+        # Here, because a child imports this module, too, and has no use for a logger.
+        import structlog  # noqa: PLC0415
+
+        log = structlog.get_logger()
         assert self._process.stderr is not None
         with contextlib.suppress(ValueError):  # a line over the reader's limit
             async for line in self._process.stderr:
                 text = line.decode(errors="replace").rstrip()
-                _log.warning("child_stderr", child=self.name, pid=self.pid, line=text)
+                log.warning("child_stderr", child=self.name, pid=self.pid, line=text)
 
 
 def die_with_parent() -> None:

@@ -299,14 +299,14 @@ def test_torch_ops_agree(folder):
     import torch
 
     from llmosd.architectures.torch_ops import TorchOps
-    from llmosd.engine import loader
+    from llmosd.engine import choices, cpu
 
     engine = make(folder)
     expected = finish(engine, requests(8, seed=3))
-    key = "cpu", "float32"
-    choice = dataclasses.replace(loader.RUNNERS[key], build=loader.with_ops(TorchOps))
+    build = choices.with_ops(TorchOps)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(loader.RUNNERS, key, choice)
+        choice = dataclasses.replace(cpu.RUNNERS["float32"], build=build)
+        patch.setitem(cpu.RUNNERS, "float32", choice)
         answers = finish(make(folder), requests(8, seed=3))
     assert answers.keys() == expected.keys()
     for key, answer in answers.items():

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from factory import TINY, tiny_version
+from llmos_kernels.attention import rows_per_tile
 from llmosd.architectures.architecture import ForwardBatch
 from llmosd.architectures.config import ModelConfig
 from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
@@ -72,7 +73,7 @@ def logits(network, config, counts):
     rows, first = [], 0
     for count in counts:
         at = torch.arange(first, first + count, dtype=torch.int32)
-        size = cache.rows_per_tile
+        size = rows_per_tile(config.num_heads, config.num_kv_heads)
         tiles = [[i, min(size, count - i), 0] for i in range(0, count, size)]
         batch = ForwardBatch(
             ids=PROMPT[0, first : first + count],
