@@ -7,7 +7,7 @@ from torch import Tensor
 from llmosd.architectures.architecture import Architecture, Cache, ForwardBatch
 from llmosd.engine.kv_cache import BLOCK_TOKENS
 from llmosd.engine.runner import to_device
-from llmosd.engine.scheduler import Slice
+from llmosd.engine.slices import Slice
 
 
 def buckets(largest: int) -> list[int]:

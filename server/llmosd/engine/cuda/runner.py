@@ -9,7 +9,7 @@ from llmosd.architectures.architecture import Architecture, ForwardBatch
 from llmosd.engine.cuda.decode_step import DecodeStep
 from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.runner import Runner
-from llmosd.engine.scheduler import Slice
+from llmosd.engine.slices import Slice
 
 _LONG_BLOCKS = 32  # enough for attention to split a context among programs
 
