@@ -18,6 +18,8 @@ from llmos_kernels.quantize import GROUP, HALF
 PANEL = 2 * LANES
 PARTS = PANEL // LANES
 DEEP = 4  # features per dot
+_AHEAD = 2048  # bytes that are asked for before they are needed
+_CACHE_LINE = 64
 INT4_WORDS = (HALF // 2 + 4) * PANEL // 4  # of a half group: numbers, scales and minimums
 
 
@@ -44,6 +46,19 @@ class Block:
         vector = self.builder.load(pointer)
         vector.align = align
         return vector
+
+    def prefetch(self, offset: Any, size: int) -> None:
+        """Ask for `size` bytes of the panel some way behind `offset`.
+
+        A panel is read in order, but the arithmetic keeps the processor from looking ahead far
+        enough by itself.
+        """
+        byte, word = ir.IntType(8), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), word, word, word])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        for line in range(_AHEAD, _AHEAD + size, _CACHE_LINE):
+            at = self.builder.gep(self.panel, [self.add(offset, line)])
+            self.builder.call(function, [at, word(0), word(3), word(1)])  # to read; all caches
 
     def features(self, row: int, group: Any, step: int | Any) -> Any:
         """Where a row's numbers of one step of a group begin, in features from the first row's."""

@@ -113,6 +113,7 @@ class _Int8(_Avx2Block):
         low = ir.Constant(_HALVES, [255] * 2 * _LANES)
         with cgutils.for_range(builder, group.type(GROUP // DEEP)) as loop:
             step = builder.add(base, self.mul(loop.index, PANEL * DEEP))
+            self.prefetch(step, PANEL * DEEP)
             pairs = [self._pairs(row, group, loop.index) for row in range(self.rows)]
             for vector in range(_VECTORS):
                 weights = self.vector_at(self.add(step, vector * _VECTOR_BYTES), _HALVES)
@@ -161,6 +162,8 @@ class _Int4(_Avx2Block):
         for vector in range(_VECTORS):
             part, half_part = divmod(vector, 2)
             at = (part * _HALF_STEPS + step) * 2 * _VECTOR_BYTES + half_part * _VECTOR_BYTES
+            if not half_part:
+                self.prefetch(self.add(base, at), 2 * _VECTOR_BYTES)
             packed = self.vector_at(self.add(base, at), _BYTES)
             shifted = builder.lshr(builder.bitcast(packed, _HALVES), four)
             split = builder.and_(packed, low), builder.and_(builder.bitcast(shifted, _BYTES), low)
