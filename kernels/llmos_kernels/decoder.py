@@ -13,7 +13,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from llmos_kernels import _decoder_phases as phases
-from llmos_kernels._jit import inlined, kernel, parallel_kernel
+from llmos_kernels._jit import borrowed, inlined, kernel, parallel_kernel
 from llmos_kernels._team import Team, barrier, team_state
 
 OWN_ROWS = phases.OWN_ROWS
@@ -127,6 +127,8 @@ def decode_head(
 def _walk_head(
     team: Any, hidden: Any, packed: Any, scales: Any, quantized: Any, logits: Any
 ) -> None:
+    hidden, packed, scales, logits = borrowed((hidden, packed, scales, logits))
+    quantized = borrowed(quantized)
     base = phases.quantize(team, hidden, quantized)
     no_bias = np.empty(0, np.float32)
     phases.project(team, quantized, base, packed, scales, no_bias, phases.STORE, logits)
@@ -145,6 +147,9 @@ def _walk(
     buffers: Any, normed: Any, attended: Any, gated: Any,
 ) -> None:  # fmt: skip
     """One thread's way through a step."""
+    network, rows, buffers = borrowed(network), borrowed(rows), borrowed(buffers)
+    qkv, output, gate_up, down = borrowed((qkv, output, gate_up, down))
+    normed, attended, gated = borrowed((normed, attended, gated))
     hidden, inner, eps = buffers.hidden, buffers.inner, network.eps
     layers, count = qkv.packed.shape[0], hidden.shape[0]
     heads = buffers.qkv.reshape((count, buffers.qkv.shape[1] * buffers.qkv.shape[2]))

@@ -140,19 +140,20 @@ def _sift(line: Any, heap: Any, root: Any, size: Any) -> None:
 def sum_exp(line: Any, shift: Any, factor: Any, least: Any, out: Any) -> Any:
     """Sum of e**((x - shift) * factor), float64; terms below `least` count as 0.
 
-    `out` receives the terms, float32: as long as the line (it may be the line), or, where nobody
-    wants them, of 1,024 at least.
+    `out` receives the terms, float32; it may be the line, and is empty where nobody wants them.
     """
     total, size = 0.0, line.shape[0]
-    kept = out.shape[0] >= size
+    # Apart from the line, or the compiler could not know that its vectors do not overlap.
+    terms = np.empty(_SUM_CHUNK, np.float32)
     for start in range(0, size, _SUM_CHUNK):
         part = line[start : start + _SUM_CHUNK]
         count = part.shape[0]
-        terms = out[start : start + count] if kept else out[:count]
         for at in range(count):
             term = exp32((part[at] - shift) * factor)
             terms[at] = term if term >= least else np.float32(0.0)
-        total += _sum(terms)
+        total += _sum(terms[:count])
+        if out.shape[0] >= size:
+            out[start : start + count] = terms[:count]
     return total
 
 
@@ -196,5 +197,5 @@ def reach(terms: Any, target: Any) -> Any:
 def log_sum_exp(line: Any) -> Any:
     """log(sum(exp(line))), float32; within a chunk summed in float32, chunks in float64."""
     top, one = peak(line), np.float32(1.0)
-    total = sum_exp(line, top, one, np.float32(0.0), np.empty(_SUM_CHUNK, np.float32))
+    total = sum_exp(line, top, one, np.float32(0.0), np.empty(0, np.float32))
     return top + np.float32(np.log(total))
