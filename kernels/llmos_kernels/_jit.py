@@ -102,7 +102,8 @@ def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         array.parent = cgutils.get_null_value(array.parent.type)
         return array._getvalue()  # noqa: SLF001 - how numba's own code reads it
     if isinstance(kind, types.BaseTuple):
-        for index, part in enumerate(kind):
+        parts: Any = kind
+        for index, part in enumerate(parts):
             own = _unowned(context, builder, part, builder.extract_value(value, index))
             value = builder.insert_value(value, own, index)
     return value

@@ -33,7 +33,7 @@ class QuantizedLlama:
         """`arrays` are what packing.pack returns."""
         self._config = config
         self._threads = threads
-        self._embedding = torch.from_numpy(arrays["embedding"]).view(torch.bfloat16)
+        self._embedding = arrays["embedding"]
         self._head = arrays["head.packed"], arrays["head.scales"]
         cosine, sine = rope_tables(config)
 
@@ -46,16 +46,19 @@ class QuantizedLlama:
         )  # fmt: skip
         self._matrices = [matrices(name) for name in ("qkv", "output", "gate_up", "down")]
         self._state = step_state(threads, config.num_layers)
+        self._viewed: tuple[Cache, NDArray[np.uint16], NDArray[np.uint16]] | None = None
         self._make_room(0)
 
     def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
-        hidden: NDArray[np.float32] = self._embedding[batch.ids].float().numpy()
+        # The upper halves of floats; NumPy takes them in half the time that torch does.
+        halves = self._embedding[batch.ids.numpy()].astype(np.uint32)
+        hidden = np.left_shift(halves, 16, out=halves).view(np.float32)
         count = len(hidden)
         if count > len(self._between[0]):
             self._make_room(count)
         buffers = Buffers(hidden, *(part[:count] for part in self._between))
-        keys, values = (_plain(part) for part in cache.whole)
+        keys, values = self._plain(cache)
         rows = Rows(
             batch.positions.numpy(), batch.slots.numpy(), batch.tables.numpy(),
             batch.tiles.numpy(), keys, values,
@@ -76,6 +79,13 @@ class QuantizedLlama:
         )
         return torch.from_numpy(out)
 
+    def _plain(self, cache: Cache) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """The cache's bfloat16 numbers as the bits NumPy can hold; views, made once."""
+        if self._viewed is None or self._viewed[0] is not cache:
+            keys, values = (part.view(torch.uint16).numpy() for part in cache.whole)
+            self._viewed = cache, keys, values
+        return self._viewed[1:]
+
     def _make_room(self, rows: int) -> None:
         """Buffers for steps of up to `rows` rows."""
         config = self._config
@@ -87,9 +97,3 @@ class QuantizedLlama:
         widths = config.hidden_size, heads * depth, config.intermediate_size
         room = max(rows, self._threads * OWN_ROWS)
         self._quantized = [quantized_rows(room, width) for width in widths]
-
-
-def _plain(tensor: Tensor) -> NDArray[np.uint16]:
-    """bfloat16 as the bits NumPy can hold."""
-    array: NDArray[np.uint16] = tensor.view(torch.uint16).numpy()
-    return array

@@ -30,26 +30,27 @@ class Runner:
             (rows, vocab_size) float32 on the device, good until the next run: the logits after the
             last `num_logits` tokens of each slice, in the slices' order. Empty when none wants any.
         """
-        ends = np.cumsum([part.count + len(part.drafts) for part in slices])
-        wanted = [
-            row
-            for end, part in zip(ends.tolist(), slices, strict=True)
-            for row in range(end - part.num_logits, end)
-        ]
+        wanted: list[int] = []
+        end = 0
+        for part in slices:
+            end += part.count + len(part.drafts)
+            wanted += range(end - part.num_logits, end)
         batch, rows = self._batch(slices), self._put(np.array(wanted, np.int64))
         hidden = self._network.forward(batch, self._cache)
         if not wanted:
             return torch.empty((0, 0))
-        return self._network.logits(hidden[rows]).float()
+        last = hidden if len(wanted) == len(hidden) else hidden[rows]
+        return self._network.logits(last).float()
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy one cache block."""
         self._cache.copy(source, target)
 
     def _batch(self, slices: list[Slice]) -> ForwardBatch:
+        # Lists of plain numbers: most steps have a few rows, for which each array costs more.
         ids: list[int] = []
-        positions: list[NDArray[np.int32]] = []
-        slots: list[NDArray[np.int64]] = []
+        positions: list[int] = []
+        slots: list[int] = []
         spans: list[tuple[int, int]] = []
         widest = max(len(part.sequence.blocks) for part in slices)
         tables = np.zeros((len(slices), widest), np.int32)
@@ -58,17 +59,18 @@ class Runner:
             tokens = part.tokens
             spans.append((len(ids), len(tokens)))
             ids += tokens
-            at = np.arange(first, first + len(tokens), dtype=np.int32)
-            tables[index, : len(sequence.blocks)] = sequence.blocks
-            blocks = tables[index, at // BLOCK_TOKENS].astype(np.int64)
-            positions.append(at)
-            slots.append(blocks * BLOCK_TOKENS + at % BLOCK_TOKENS)
+            blocks, places = sequence.blocks, range(first, first + len(tokens))
+            tables[index, : len(blocks)] = blocks
+            positions += places
+            slots += [
+                blocks[at // BLOCK_TOKENS] * BLOCK_TOKENS + at % BLOCK_TOKENS for at in places
+            ]
         put = self._put
         return ForwardBatch(
             ids=put(np.asarray(ids, np.int64)),
-            positions=put(np.concatenate(positions)),
+            positions=put(np.array(positions, np.int32)),
             tiles=put(_tiles(spans, self._rows_per_tile)),
-            slots=put(np.concatenate(slots)),
+            slots=put(np.array(slots, np.int64)),
             tables=put(tables),
             spans=spans,
             adapters=put(np.zeros(len(ids), np.int32)),
@@ -84,7 +86,9 @@ def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
     torch's allocator of pinned memory hands out a buffer again only after its copy has ended.
     """
     tensor = torch.from_numpy(array)
-    if device.type == "cpu" or not array.size:
+    if device.type == "cpu":
+        return tensor
+    if not array.size:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

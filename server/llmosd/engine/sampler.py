@@ -10,6 +10,8 @@ from llmosd.engine.draws import Draw
 from llmosd.engine.sequence import Sequence
 from llmosd.ipc.messages import TokenOut
 
+_NO_MASKS = np.empty((0, 0), np.int32)
+
 
 class NumbaSampler:
     """See Sampler."""
@@ -64,15 +66,19 @@ def _masks(draws: list[Draw]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The masks of constrained answers, and which row has which."""
     matchers = [each.sequence.matcher for each in draws]
     mask_of = np.full(len(draws), -1, np.int32)
+    if not any(matchers):
+        return _NO_MASKS, mask_of
     constrained = [row for row, matcher in enumerate(matchers) if matcher is not None]
     mask_of[constrained] = np.arange(len(constrained))
     found = [matcher.mask() for matcher in matchers if matcher is not None]
-    return np.stack(found) if found else np.empty((0, 0), np.int32), mask_of
+    return np.stack(found), mask_of
 
 
 def _ragged(
     rows: list[list[tuple[int, int]]] | list[list[tuple[int, float]]], dtype: np.dtype[np.void]
 ) -> tuple[NDArray[np.void], NDArray[np.int64]]:
     """Rows end to end, and where each begins."""
+    if not any(rows):
+        return np.empty(0, dtype), np.zeros(len(rows) + 1, np.int64)
     starts = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
     return np.array([entry for row in rows for entry in row], dtype), starts

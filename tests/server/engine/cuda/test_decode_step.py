@@ -9,8 +9,8 @@ import torch
 from llmosd.engine.cuda.decode_step import DecodeStep, buckets
 from llmosd.engine.cuda.runner import capture
 from llmosd.engine.kv_cache import BLOCK_TOKENS
-from llmosd.engine.slices import Slice
 from llmosd.engine.sequence import Sequence
+from llmosd.engine.slices import Slice
 from llmosd.ipc.messages import SamplingSpec, Submit
 
 GREEDY = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
