@@ -5,7 +5,10 @@
     worker     the child process an engine runs in, so that its memory is returned
     process    the parent's end of a worker
     pairs      llmos and a peer in turns: A B A B
+    environments   one for each peer, made on first use
+    alone      what llmos does alone: starting, loading, a second turn, single kernels
     table      medians, ratios, the table, build/bench.json
+    chart      the same as an SVG
 
 Never part of the test run: figures depend on the machine and on what else it does.
 """

@@ -22,17 +22,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from llmos_kernels._jit import inlined, kernel
+from llmos_kernels._jit import inlined, kernel, parallel_kernel
 
 _LINE = 8  # int64 slots of a cache line
 _ARRIVED, _ASLEEP, _THREADS = 0, _LINE, 2 * _LINE
 _PASSED, _PHASE = 0, 1  # of a thread's own line
 _SPINS = 2000  # some 30 us, longer than the others need when they run
+_PATIENCE = 50_000_000
 # Linux's number for futex(2), by machine; elsewhere waiting threads yield.
 _FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0) if sys.platform == "linux" else 0
 _WAIT_PRIVATE, _WAKE_PRIVATE, _ALL = 128, 129, 2**31 - 1
@@ -149,6 +150,34 @@ def _wait(state: Any, target: Any) -> None:
             break
         _futex(state, np.int64(_ARRIVED), np.int64(_WAIT_PRIVATE), arrived)
     _add(state, np.int64(_ASLEEP), np.int64(-1))
+
+
+def all_run(threads: int) -> bool:
+    """Whether a parallel loop of `threads` rounds really runs them at the same time.
+
+    Where OpenMP was told to give fewer threads, one would wait at the first barrier for a round
+    that begins after its own: for ever.
+    """
+    state = team_state(threads, 0)
+    _meet_all(state, threads)
+    return bool(state[_ASLEEP] == 0)
+
+
+@parallel_kernel
+def _meet_all(state: Any, threads: Any) -> None:
+    for _ in prange(threads):
+        _meet(state, threads)
+
+
+@kernel
+def _meet(state: Any, threads: Any) -> None:
+    """Wait a second for the others; count oneself as asleep where they do not come."""
+    _add(state, np.int64(_ARRIVED), np.int64(1))
+    for _ in range(_PATIENCE):
+        if _load(state, np.int64(_ARRIVED)) >= threads:
+            return
+        _relax()
+    _add(state, np.int64(_ASLEEP), np.int64(1))
 
 
 @inlined

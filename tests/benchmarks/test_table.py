@@ -106,3 +106,21 @@ def test_no_prompt_begins_like_another(plan):
 def test_a_missing_module_says_how_to_get_it():
     assert missing("json", "json") == ""
     assert "pip install nothing-of-that-name" in missing("nothing_of_that", "nothing-of-that-name")
+
+
+def test_chart(pair):
+    """A bar for each ratio, as long as it says, in an SVG that parses."""
+    from xml.etree import ElementTree as ET
+
+    from benchmarks.chart import draw
+
+    medians = [
+        dict(zip(("measure", "llmos", "peer", "ratio"), row, strict=True)) for row in rows(pair)
+    ]
+    about = {"llmos": "float32", "peer": "<int8>"}
+    root = ET.fromstring(draw({"pairs": [{"peer": "other", "about": about, "medians": medians}]}))
+    bars = [
+        bar for bar in root.iter("{http://www.w3.org/2000/svg}rect") if bar.get("fill") != "white"
+    ]
+    assert len(bars) == sum(row[3] is not None for row in rows(pair))
+    assert {bar.get("width") for bar in bars} == {"330"}

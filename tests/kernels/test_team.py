@@ -1,11 +1,12 @@
 """Threads in one step: every piece of work is done once, and nobody passes a barrier early."""
 
+import numba
 import numpy as np
 import pytest
 from numba import prange
 
 from llmos_kernels._jit import kernel, parallel_kernel
-from llmos_kernels._team import Team, barrier, begin_phase, claim, team_state
+from llmos_kernels._team import Team, all_run, barrier, begin_phase, claim, team_state
 
 PHASES = 50
 
@@ -54,3 +55,14 @@ def test_shares(threads, pieces):
 def test_without_barrier_it_fails():
     """The control: the same walk without its barrier is found out."""
     assert any(run(2, 100, waits=False)[1] for _ in range(500))
+
+
+def test_fewer_threads_than_asked_are_found_out():
+    """With one thread, two rounds run one after the other: a barrier would never be passed."""
+    assert all_run(1)
+    assert all_run(2)
+    numba.set_num_threads(1)
+    try:
+        assert not all_run(2)
+    finally:
+        numba.set_num_threads(2)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llmos_kernels._team import all_run
 from llmos_kernels.decoder import (
     OWN_ROWS,
     Buffers,
@@ -24,13 +25,23 @@ from llmosd.architectures.architecture import Cache, ForwardBatch
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.rope import rope_tables
 from llmosd.engine.packing import Arrays
+from llmosd.errors import ModelLoadFailed
 
 
 class QuantizedLlama:
     """See Architecture."""
 
     def __init__(self, config: ModelConfig, arrays: Arrays, threads: int) -> None:
-        """`arrays` are what packing.pack returns."""
+        """`arrays` are what packing.pack returns.
+
+        Raises:
+            ModelLoadFailed: when OpenMP does not run as many threads as it was told.
+        """
+        if not all_run(threads):
+            raise ModelLoadFailed(
+                f"OpenMP does not run {threads} threads at once; see the limits on processes, or "
+                "set threads = 1"
+            )
         self._config = config
         self._threads = threads
         self._embedding = arrays["embedding"]
