@@ -53,7 +53,7 @@ baseline: dev ## on a release: what later contracts may not break
 	@gzip -9nc $(IMAGE) > protos/llmos-v1.binpb.gz
 
 bench: dev ## against peers, side by side
-	@$(BIN)/python -m benchmarks
+	@LLMOS_TORCH_INDEX=$(if $(CPU),https://download.pytorch.org/whl/cpu) $(BIN)/python -m benchmarks
 
 wheel: dev ## dist/*.whl
 	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
