@@ -125,15 +125,15 @@ def _share_openmp(cache_dir: Path) -> Path | None:
 
 
 def kernel_cache(cache_dir: Path) -> Path:
-    """The folder for compiled kernels: one for each state of their sources.
+    """The folder for compiled kernels: one for each state of their sources, and of LLMOS_DOT.
 
     numba looks at the file of the function that is called, not at those it is built from: after an
-    upgrade it would run the old ones.
+    upgrade it would run the old ones. It knows nothing of the environment.
     """
     spec = importlib.util.find_spec("llmos_kernels")
     assert spec is not None
     assert spec.origin is not None
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(os.environ.get("LLMOS_DOT", "").encode())
     for path in sorted(Path(spec.origin).parent.glob("*.py")):
         digest.update(path.read_bytes())
     folder = cache_dir / "kernels" / digest.hexdigest()[:16]
