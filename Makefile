@@ -29,7 +29,7 @@ $(VENV)/dev.ok: $(VENV)/server.ok
 demo: install ## a model, a daemon, an answer, in one go; later runs need no network
 	@$(BIN)/python scripts/demo.py
 
-test: dev lint ## everything that must hold: under ten minutes, no accelerator
+test: dev lint ## everything that must hold: ten to twenty minutes, no accelerator
 	@$(BIN)/python -m pytest
 
 acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests
