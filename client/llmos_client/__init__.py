@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from llmos_client.errors import ContextLengthExceededError as ContextLengthExceededError
     from llmos_client.errors import DaemonUnreachable as DaemonUnreachable
     from llmos_client.errors import DataCorruptError as DataCorruptError
+    from llmos_client.errors import DatasetInUseError as DatasetInUseError
+    from llmos_client.errors import DatasetNotFoundError as DatasetNotFoundError
     from llmos_client.errors import DeadlineExceededError as DeadlineExceededError
     from llmos_client.errors import DeadlineUnattainableError as DeadlineUnattainableError
     from llmos_client.errors import EngineLostError as EngineLostError
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from llmos_client.errors import InsufficientMemoryError as InsufficientMemoryError
     from llmos_client.errors import InternalError as InternalError
     from llmos_client.errors import InvalidAddressError as InvalidAddressError
+    from llmos_client.errors import InvalidDatasetError as InvalidDatasetError
     from llmos_client.errors import InvalidFieldError as InvalidFieldError
     from llmos_client.errors import InvalidModelFileError as InvalidModelFileError
+    from llmos_client.errors import JobLostError as JobLostError
     from llmos_client.errors import LimitExceededError as LimitExceededError
     from llmos_client.errors import LlmosError as LlmosError
     from llmos_client.errors import MalformedMessageError as MalformedMessageError
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import ModelNotLoadedError as ModelNotLoadedError
     from llmos_client.errors import NotAuthorizedError as NotAuthorizedError
     from llmos_client.errors import OperationCancelledError as OperationCancelledError
+    from llmos_client.errors import OperationEndedError as OperationEndedError
     from llmos_client.errors import OperationInProgressError as OperationInProgressError
     from llmos_client.errors import OperationInterruptedError as OperationInterruptedError
     from llmos_client.errors import OperationNotFoundError as OperationNotFoundError
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import QueueFullError as QueueFullError
     from llmos_client.errors import RequestIdReusedError as RequestIdReusedError
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
+    from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
     from llmos_client.errors import UnsafeFileError as UnsafeFileError
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed

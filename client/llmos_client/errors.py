@@ -98,6 +98,18 @@ class ModelNotFoundError(LlmosError):
     reason = "MODEL_NOT_FOUND"
 
 
+class DatasetNotFoundError(LlmosError):
+    """No such dataset, or version of it."""
+
+    reason = "DATASET_NOT_FOUND"
+
+
+class InvalidDatasetError(LlmosError):
+    """Rows of the dataset are not what they should be; `violations` name their lines."""
+
+    reason = "INVALID_DATASET"
+
+
 class OperationNotFoundError(LlmosError):
     """No such operation."""
 
@@ -162,6 +174,30 @@ class OperationCancelledError(LlmosError):
     """The operation was cancelled."""
 
     reason = "OPERATION_CANCELLED"
+
+
+class OperationEndedError(LlmosError):
+    """The operation has ended, or is of a kind that cannot be paused."""
+
+    reason = "OPERATION_ENDED"
+
+
+class DatasetInUseError(LlmosError):
+    """A job that has not ended reads the dataset."""
+
+    reason = "DATASET_IN_USE"
+
+
+class TrainingDivergedError(LlmosError):
+    """Losses, gradients or weights were not finite; the last good checkpoint is kept."""
+
+    reason = "TRAINING_DIVERGED"
+
+
+class JobLostError(LlmosError):
+    """The job's process ended again and again without getting any further."""
+
+    reason = "JOB_LOST"
 
 
 class QueueFullError(LlmosError):

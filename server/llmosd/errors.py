@@ -4,10 +4,13 @@
     ├── MalformedMessage, InvalidField, ContextLengthExceeded, ChatTemplateFailed,
     │   InvalidModelFile, UnsafeFile                          the caller's input is wrong
     ├── PathNotAllowed                                        refused whatever the path holds
-    ├── ModelNotFound, OperationNotFound, GenerationNotFound  no such thing
+    ├── InvalidDataset                                        rows that are not what they should be
+    ├── ModelNotFound, DatasetNotFound, OperationNotFound, GenerationNotFound    no such thing
     ├── RequestIdReused                                       clash with what exists
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
-    ├── OperationInProgress, OperationInterrupted, OperationCancelled
+    ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
+    ├── DatasetInUse
+    ├── TrainingDiverged, JobLost                             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
     ├── DeadlineUnattainable                                  too late, or sure to be
@@ -90,6 +93,12 @@ class InvalidModelFile(LlmosError):
     reason = "INVALID_MODEL_FILE"
 
 
+class InvalidDataset(LlmosError):
+    """Rows of a dataset are not what its schema says; the violations name their lines."""
+
+    reason = "INVALID_DATASET"
+
+
 class UnsafeFile(LlmosError):
     """A file of the store is a link, a pipe, a device or a folder."""
 
@@ -106,6 +115,12 @@ class ModelNotFound(LlmosError):
     """No such model, version or alias."""
 
     reason = "MODEL_NOT_FOUND"
+
+
+class DatasetNotFound(LlmosError):
+    """No such dataset, or version of it."""
+
+    reason = "DATASET_NOT_FOUND"
 
 
 class OperationNotFound(LlmosError):
@@ -172,6 +187,30 @@ class OperationCancelled(LlmosError):
     """The operation was cancelled."""
 
     reason = "OPERATION_CANCELLED"
+
+
+class OperationEnded(LlmosError):
+    """The operation has ended, or is of a kind that cannot be paused."""
+
+    reason = "OPERATION_ENDED"
+
+
+class DatasetInUse(LlmosError):
+    """A job that has not ended reads the dataset."""
+
+    reason = "DATASET_IN_USE"
+
+
+class TrainingDiverged(LlmosError):
+    """Losses or gradients are not finite numbers, or the result is worse than guessing."""
+
+    reason = "TRAINING_DIVERGED"
+
+
+class JobLost(LlmosError):
+    """The job's process ended again and again without getting any further."""
+
+    reason = "JOB_LOST"
 
 
 class QueueFull(LlmosError):

@@ -180,6 +180,7 @@ class OperationTable:
 def _operation(row: sqlite3.Row) -> OperationRecord:
     values = dict(row)
     values["request_id"] = values["request_id"] or ""
+    values["durable"] = bool(values["durable"])
     values["create_time"] = from_micros(values["create_time"])
     if values["end_time"] is not None:
         values["end_time"] = from_micros(values["end_time"])

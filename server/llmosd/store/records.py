@@ -8,6 +8,7 @@ import msgspec
 from llmosd.store.names import model_name, version_name
 
 OperationState = Literal["RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED"]
+Phase = Literal["", "QUEUED", "RUNNING", "PAUSED"]
 
 RUNNING: OperationState = "RUNNING"
 
@@ -67,7 +68,8 @@ class WantedRecord(msgspec.Struct, frozen=True):
 class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A long-running operation. `result` is what `finish` was given, for the caller to decode.
 
-    `position` orders operations by creation, and is what a page token holds.
+    `position` orders operations by creation, and is what a page token holds. A `durable` one has
+    a run directory and outlives the daemon; `phase` is where it stands while its state is RUNNING.
     """
 
     position: int
@@ -80,6 +82,8 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     create_time: datetime
     end_time: datetime | None
     result: bytes | None
+    durable: bool = False
+    phase: Phase = ""
 
 
 class EventRecord(msgspec.Struct, frozen=True):

@@ -78,6 +78,30 @@ MIGRATIONS = (
       PRIMARY KEY (operation_id, sequence)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE operations ADD COLUMN durable INTEGER NOT NULL DEFAULT 0 CHECK (durable IN (0, 1));
+    ALTER TABLE operations ADD COLUMN phase TEXT NOT NULL DEFAULT ''
+      CHECK (phase IN ('', 'QUEUED', 'RUNNING', 'PAUSED'));
+
+    CREATE TABLE datasets (
+      dataset_id   TEXT PRIMARY KEY,
+      create_time  INTEGER NOT NULL,
+      next_version INTEGER NOT NULL CHECK (next_version > 0)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE dataset_versions (
+      dataset_id  TEXT    NOT NULL REFERENCES datasets ON DELETE CASCADE,
+      version     INTEGER NOT NULL CHECK (version > 0),
+      create_time INTEGER NOT NULL,
+      kind        TEXT    NOT NULL,
+      row_count   INTEGER NOT NULL,
+      byte_size   INTEGER NOT NULL,
+      digest      TEXT    NOT NULL,
+      license     TEXT    NOT NULL,
+      source      TEXT    NOT NULL,
+      PRIMARY KEY (dataset_id, version)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
