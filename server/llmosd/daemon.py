@@ -14,12 +14,16 @@ import structlog
 
 from llmosd import __version__, device
 from llmosd.config import Config
+from llmosd.operations.durable import DurableJobs
+from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
+from llmosd.operations.slots import Slots
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.server import Server, Servicers
 from llmosd.rpc.text_models import TextModels
@@ -29,6 +33,7 @@ from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.versions import VersionStore
+from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.launcher import LocalLauncher
 from llmosd.supervisor.pool import ModelPool
@@ -70,12 +75,21 @@ class _Daemon:
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
-        self._operations = OperationManager(catalog.operations)
+        journal = Journal(catalog.operations)
+        self._durable = DurableJobs(
+            config.state / "operations",
+            journal,
+            JobLauncher(Path(config.cache_dir)),
+            Slots(config.max_jobs, device.available_memory),
+            serving=self._pool.answering,
+        )
+        self._operations = OperationManager(journal, self._durable)
         self._renderer = TemplateRenderer()
         servicers = self._servicers()
         self._server = Server(servicers, self._pool)
         self._stop_watching = servicers.admin.stop
         self._restore_wanted()
+        self._durable.restore()
 
     async def serve(self) -> None:
         """Bind, say READY, serve, drain, stop."""
@@ -111,7 +125,7 @@ class _Daemon:
         self._stop_watching()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
         await asyncio.gather(self._server.stop(grace), self._pool.drain(grace))
-        await self._operations.stop()
+        await self._operations.stop(grace)
         await self._renderer.close()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
@@ -126,7 +140,8 @@ class _Daemon:
         texts = TextModels(store, self._renderer)
         generator = Generator(catalog, texts, pool)
         most = self._config.max_upload_bytes
-        uploads = Uploads(catalog, store, pool, operations, self._jobs, most)
+        publisher = Publisher(catalog, store, pool)
+        uploads = Uploads(publisher, store, pool, operations, self._jobs, most)
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts),
             scoring=ScoringServicer(catalog, texts, pool),
@@ -144,7 +159,12 @@ class _Daemon:
             self._pool.want(record, wanted.keep_alive, wanted.dtype or None)
 
     def _resident_bytes(self) -> int:
-        pids = [os.getpid(), *self._pool.processes(), *self._jobs.processes()]
+        pids = [
+            os.getpid(),
+            *self._pool.processes(),
+            *self._jobs.processes(),
+            *self._durable.processes(),
+        ]
         return sum(map(device.resident_bytes, pids))
 
     def _bind(self) -> str:

@@ -13,13 +13,15 @@ from llmos.v1 import model_pb2, model_service_pb2_grpc
 from llmos.v1 import model_service_pb2 as pb
 from llmosd.errors import ModelInUse
 from llmosd.ipc.messages import Loading
-from llmosd.operations.manager import OperationManager, ProgressEvent, Report, Work
+from llmosd.operations.manager import OperationManager, Report, Work
 from llmosd.rpc import convert, paging, resources
+from llmosd.rpc.publishing import remember
 from llmosd.rpc.text_models import TextModels
-from llmosd.rpc.upload import Uploads, remember
+from llmosd.rpc.upload import Uploads
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
+from llmosd.store.run_events import ProgressEvent
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.pool import ModelPool
 
