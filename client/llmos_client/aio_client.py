@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
-from llmos_client.aio_connection import AsyncConnection
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
+from llmos_client.aio_training_client import AsyncTrainingClient
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
@@ -18,7 +18,7 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncConnection):
+class AsyncClient(AsyncTrainingClient):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 
 import grpc
 
-from llmos_client import calls, parsing, results
+from llmos_client import calls, parsing_operations, results
 from llmos_client.address import resolve
 from llmos_client.errors import LlmosError
 from llmos_client.streams import EventStream
@@ -110,7 +110,7 @@ class Connection:
         # As a future, so that an interrupted upload is cancelled and not merely forgotten.
         call = self._stubs.models.UploadModel.future(iter(uploading), metadata=context.metadata)
         try:
-            return parsing.operation(call.result())
+            return parsing_operations.operation(call.result())
         except grpc.RpcError as error:
             raise uploading.failure or context.error(error) from error
         finally:

@@ -1,6 +1,5 @@
-"""From protos to the results of the SDK, but for generations: those are `parsing_generations`'."""
+"""From protos to the results of the SDK, but for generations and operations."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -9,7 +8,6 @@ from llmos.v1 import (
     admin_service_pb2,
     model_pb2,
     model_service_pb2,
-    operation_service_pb2,
     priority_pb2,
 )
 from llmos_client import loads, results
@@ -29,7 +27,7 @@ def model(proto: model_pb2.Model) -> results.Model:
     """Parse a Model."""
     return results.Model(
         name=proto.name,
-        create_time=_time(proto, "create_time"),
+        create_time=time(proto, "create_time"),
         aliases=dict(proto.aliases),
         live=model_version(proto.live) if proto.HasField("live") else None,
         version_count=proto.version_count,
@@ -40,7 +38,7 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
     """Parse a ModelVersion."""
     return results.ModelVersion(
         name=proto.name,
-        create_time=_time(proto, "create_time"),
+        create_time=time(proto, "create_time"),
         architecture=proto.architecture,
         parameter_count=proto.parameter_count,
         context_length=proto.context_length,
@@ -53,45 +51,6 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
         chat=proto.chat,
         residency=_residency(proto.residency),
     )
-
-
-def operation(proto: Any) -> results.Operation[Any]:
-    """Parse a google.longrunning.Operation of this daemon."""
-    metadata = operation_service_pb2.OperationMetadata()
-    proto.metadata.Unpack(metadata)
-    state = operation_service_pb2.OperationMetadata.State
-    return results.Operation(
-        name=proto.name,
-        kind=metadata.kind,
-        target=metadata.target,
-        state=enum(results.OperationState, state, "STATE_", metadata.state),
-        done=proto.done,
-        create_time=_time(metadata, "create_time"),
-        end_time=_time(metadata, "end_time"),
-        progress=progress(metadata.progress) if metadata.HasField("progress") else None,
-        sequence=metadata.sequence,
-        error=from_status(proto.error) if proto.HasField("error") else None,
-        response=_response(proto.response) if proto.HasField("response") else None,
-    )
-
-
-def progress(proto: operation_service_pb2.OperationProgress) -> results.OperationProgress:
-    """Parse an OperationProgress."""
-    return results.OperationProgress(proto.stage, proto.completed, proto.total, proto.unit)
-
-
-def operation_event(proto: operation_service_pb2.OperationEvent) -> results.OperationEvent | None:
-    """Parse an event; heartbeats, which are not kept, are None."""
-    kind = proto.WhichOneof("event")
-    if kind == "progress":
-        return results.OperationEvent(
-            proto.sequence, _time(proto, "time"), progress=progress(proto.progress)
-        )
-    if kind == "done":
-        return results.OperationEvent(
-            proto.sequence, _time(proto, "time"), done=operation(proto.done)
-        )
-    return None
 
 
 def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.ServerInfo:
@@ -121,7 +80,7 @@ def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.Serve
 
 def load(proto: admin_service_pb2.WatchLoadResponse) -> loads.Load:
     """Parse a WatchLoadResponse."""
-    return loads.Load(_time(proto, "time"), tuple(map(_model_load, proto.models)))
+    return loads.Load(time(proto, "time"), tuple(map(_model_load, proto.models)))
 
 
 def _model_load(proto: admin_service_pb2.ModelLoad) -> loads.ModelLoad:
@@ -159,8 +118,8 @@ def _residency(proto: model_pb2.Residency) -> results.Residency:
         kv_blocks_used=proto.kv_blocks_used,
         running=proto.running,
         waiting=proto.waiting,
-        last_use_time=_time(proto, "last_use_time"),
-        expire_time=_time(proto, "expire_time"),
+        last_use_time=time(proto, "last_use_time"),
+        expire_time=time(proto, "expire_time"),
         restarts=proto.restarts,
         failure=from_status(proto.failure) if proto.HasField("failure") else None,
         counters=_counters(proto.counters),
@@ -172,7 +131,8 @@ def _counters(proto: model_pb2.Residency.Counters) -> results.Counters:
     return results.Counters(**{name: getattr(proto, name) for name in names})
 
 
-def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:
+def load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:
+    """Parse a LoadModelResponse."""
     return results.LoadResult(
         version=model_version(proto.version),
         estimated_bytes=proto.estimated_bytes,
@@ -181,7 +141,8 @@ def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResu
     )
 
 
-def _unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.UnloadResult:
+def unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.UnloadResult:
+    """Parse an UnloadModelResponse."""
     return results.UnloadResult(
         resident_bytes_before=proto.resident_bytes_before,
         resident_bytes_loaded=proto.resident_bytes_loaded,
@@ -189,22 +150,8 @@ def _unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.Unlo
     )
 
 
-_RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
-    (model_pb2.ModelVersion, model_version),
-    (model_service_pb2.LoadModelResponse, _load_result),
-    (model_service_pb2.UnloadModelResponse, _unload_result),
-)
-
-
-def _response(packed: Any) -> object | None:
-    for new, parse in _RESPONSES:
-        message = new()
-        if packed.Unpack(message):
-            return parse(message)
-    return None
-
-
-def _time(proto: Any, field: str) -> datetime | None:
+def time(proto: Any, field: str) -> datetime | None:
+    """Parse a timestamp that may be missing."""
     if not proto.HasField(field):
         return None
     moment: datetime = getattr(proto, field).ToDatetime(tzinfo=UTC)
