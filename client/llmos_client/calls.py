@@ -209,9 +209,8 @@ def list_operations(page_token: str) -> Call[tuple[list[results.Operation[Any]],
     """Call google.longrunning.Operations.ListOperations for one page."""
 
     def parse(response: Any) -> tuple[list[results.Operation[Any]], str]:
-        return [
-            parsing_operations.operation(o) for o in response.operations
-        ], response.next_page_token
+        operations = map(parsing_operations.operation, response.operations)
+        return list(operations), response.next_page_token
 
     request = operations_proto_pb2.ListOperationsRequest(name="operations", page_token=page_token)
     return Call("operations", "ListOperations", request, parse)

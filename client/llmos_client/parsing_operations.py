@@ -44,9 +44,9 @@ def operation_event(
     if kind not in _EVENTS:
         return None
     field, parse = _EVENTS[kind]
-    return operations.OperationEvent(
-        proto.sequence, parsing.time(proto, "time"), **{field: parse(getattr(proto, kind))}
-    )
+    value: Any = parse(getattr(proto, kind))
+    time = parsing.time(proto, "time")
+    return operations.OperationEvent(proto.sequence, time, **{field: value})
 
 
 def training_estimate(proto: training_service_pb2.TrainingEstimate) -> training.TrainingEstimate:

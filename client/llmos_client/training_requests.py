@@ -22,7 +22,8 @@ def setting_names() -> list[str]:
     parts = pb.TrainModelRequest.DESCRIPTOR.fields_by_name
     plain += [name for name in ("tokenizer_kind", "vocabulary_size") if name in parts]
     for part in _PARTS:
-        plain += [f"{part}.{field.name}" for field in parts[part].message_type.fields]
+        inner: Any = parts[part].message_type
+        plain += [f"{part}.{field.name}" for field in inner.fields]
     return [*plain, "shape.NAME"]
 
 
@@ -60,9 +61,8 @@ def train_request(
         request_id=request_id,
     )
     if objective:
-        request.objective = _enum(
-            pb.TrainingObjective, "TRAINING_OBJECTIVE_", objective, "objective"
-        )
+        kinds = pb.TrainingObjective
+        request.objective = _enum(kinds, "TRAINING_OBJECTIVE_", objective, "objective")
     if method:
         request.method = _enum(pb.TrainingMethod, "TRAINING_METHOD_", method, "method")
     for name, value in (settings or {}).items():
