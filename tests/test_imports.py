@@ -80,7 +80,8 @@ def test_server_imports(path):
 @pytest.mark.parametrize(("folder", "allowed"), [
     ("kernels/llmos_kernels", {"numpy", "numba", "llvmlite", "llmos_kernels"}),
     ("client/llmos_client", {"grpc", "llmos", "google", "grpc_health", "click", "rich",
-                             "prompt_toolkit", "huggingface_hub", "llmos_client"}),
+                             "prompt_toolkit", "huggingface_hub", "llmos_client", "plotille",
+                             "matplotlib", "tensorboard"}),
 ])  # fmt: skip
 def test_other_packages(folder, allowed):
     """Kernels know arrays only; the client knows the wire only."""

@@ -68,7 +68,8 @@ class TrainOptions(TypedDict, total=False):
     """What a training job may be asked beside its model and its dataset.
 
     `objective` as "sft", `method` "full" or "lora"; `family` for a network from scratch,
-    `init_from` for a version to start from. `settings` has the names of training_requests.setting_names.
+    `init_from` for a version to start from. `settings` has the names that
+    training_requests.setting_names lists.
     """
 
     objective: str | None

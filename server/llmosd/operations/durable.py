@@ -26,7 +26,7 @@ from llmosd.store.run_directory import Order, RunDirectory
 from llmosd.store.run_events import JobEnd
 
 _log = structlog.get_logger()
-Publish = Callable[[OperationRecord, RunDirectory, bytes], Awaitable[bytes]]
+Publish = Callable[[RunDirectory, bytes], Awaitable[bytes]]
 """Makes the response, a serialized Any, of a result; may be called twice for one operation."""
 
 
@@ -89,6 +89,10 @@ class DurableJobs:
             raise
         self._follow(record)
         return record
+
+    def reads(self) -> set[str]:
+        """Names of the resources that jobs which have not ended need."""
+        return {name for each in self._tasks for name in self.directory(each).order().reads}
 
     def running(self, identifier: str) -> bool:
         """Whether the operation has not ended."""
@@ -179,7 +183,7 @@ class DurableJobs:
     async def _outcome(self, record: OperationRecord, end: JobEnd) -> tuple[OperationState, bytes]:
         if end.outcome == "succeeded":
             run = self.directory(record.operation_id)
-            return "SUCCEEDED", await self._publish[record.kind](record, run, bytes(end.result))
+            return "SUCCEEDED", await self._publish[record.kind](run, bytes(end.result))
         if end.outcome == "cancelled":
             error: LlmosError = OperationCancelled("the operation was cancelled")
             return "CANCELLED", msgspec.msgpack.encode(Failure.of(error))

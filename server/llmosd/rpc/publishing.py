@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from llmosd.errors import ModelNotFound
+from llmosd.errors import DataCorrupt, ModelNotFound
 from llmosd.store.catalog import Catalog
-from llmosd.store.files import copy_durably
+from llmosd.store.files import copy_durably, read_regular
+from llmosd.store.folders import MAX_JSON
 from llmosd.store.manifest import MANIFEST, Manifest, decode_manifest, digest_of
 from llmosd.store.names import LIVE, ModelRef
 from llmosd.store.records import VersionRecord
@@ -40,17 +41,20 @@ class Publisher:
             remember(self._catalog, self._pool, record)
         return record
 
-    def publish_candidate(self, model_id: str, folder: Path) -> VersionRecord:
+    def publish_candidate(self, model_id: str, digest: str, folder: Path) -> VersionRecord:
         """Publish a copy of a job's result; the model's "candidate", and live if it is new.
 
-        May be called again for the same folder, after a crash: it then finds what it made.
+        `digest` is its manifest's. May be called again for the same result, after a crash: it then
+        finds what it made. Raises DataCorrupt where the folder is not what the job left.
         """
-        data = (folder / MANIFEST).read_bytes()
-        manifest, digest = decode_manifest(data), digest_of(data)
         known = self._catalog.versions(model_id, 1_000_000) if self._knows(model_id) else []
         for record in known:
             if record.digest == digest:
                 return record
+        data = read_regular(folder, MANIFEST, MAX_JSON)
+        if digest_of(data) != digest:
+            raise DataCorrupt("the job's result was changed after the job had ended")
+        manifest = decode_manifest(data)
         staging = self._store.stage()
         try:
             for name in (*manifest.files, MANIFEST):

@@ -45,10 +45,11 @@ class Resources(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """spec.json: `job` is the JSON of the kind's own struct."""
+    """spec.json: `job` is the JSON of the kind's own struct, `reads` the resources it needs."""
 
     resources: Resources = Resources()
     job: msgspec.Raw
+    reads: list[str] = []
 
 
 class Control(msgspec.Struct, frozen=True):

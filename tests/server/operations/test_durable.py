@@ -48,7 +48,7 @@ class Front:
         )
         self.published = []
 
-        async def publish(record, run, result):
+        async def publish(run, result):
             self.published.append(msgspec.json.decode(result))
             return b"packed"
 
