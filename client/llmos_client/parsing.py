@@ -1,35 +1,26 @@
-"""From protos to the results of the SDK, but for generations: those are `parsing_generations`'."""
+"""From protos to the results of the SDK; generations and datasets have modules of their own."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from llmos.v1 import (
     admin_service_pb2,
+    dataset_pb2,
     model_pb2,
     model_service_pb2,
     operation_service_pb2,
     priority_pb2,
 )
-from llmos_client import loads, results
+from llmos_client import loads, parsing_datasets, results
+from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
-
-E = TypeVar("E", bound=StrEnum)
-
-
-def enum(kind: type[E], proto_enum: Any, prefix: str, value: int) -> E:
-    """Translate an enum's number; one from a newer daemon becomes the first member."""
-    names = {number: name for name, number in proto_enum.items()}
-    short = names.get(value, "").removeprefix(prefix).lower()
-    return kind(short) if short in {member.value for member in kind} else next(iter(kind))
 
 
 def model(proto: model_pb2.Model) -> results.Model:
     """Parse a Model."""
     return results.Model(
         name=proto.name,
-        create_time=_time(proto, "create_time"),
+        create_time=moment(proto, "create_time"),
         aliases=dict(proto.aliases),
         live=model_version(proto.live) if proto.HasField("live") else None,
         version_count=proto.version_count,
@@ -40,7 +31,7 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
     """Parse a ModelVersion."""
     return results.ModelVersion(
         name=proto.name,
-        create_time=_time(proto, "create_time"),
+        create_time=moment(proto, "create_time"),
         architecture=proto.architecture,
         parameter_count=proto.parameter_count,
         context_length=proto.context_length,
@@ -66,8 +57,8 @@ def operation(proto: Any) -> results.Operation[Any]:
         target=metadata.target,
         state=enum(results.OperationState, state, "STATE_", metadata.state),
         done=proto.done,
-        create_time=_time(metadata, "create_time"),
-        end_time=_time(metadata, "end_time"),
+        create_time=moment(metadata, "create_time"),
+        end_time=moment(metadata, "end_time"),
         progress=progress(metadata.progress) if metadata.HasField("progress") else None,
         sequence=metadata.sequence,
         error=from_status(proto.error) if proto.HasField("error") else None,
@@ -85,11 +76,11 @@ def operation_event(proto: operation_service_pb2.OperationEvent) -> results.Oper
     kind = proto.WhichOneof("event")
     if kind == "progress":
         return results.OperationEvent(
-            proto.sequence, _time(proto, "time"), progress=progress(proto.progress)
+            proto.sequence, moment(proto, "time"), progress=progress(proto.progress)
         )
     if kind == "done":
         return results.OperationEvent(
-            proto.sequence, _time(proto, "time"), done=operation(proto.done)
+            proto.sequence, moment(proto, "time"), done=operation(proto.done)
         )
     return None
 
@@ -121,7 +112,7 @@ def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.Serve
 
 def load(proto: admin_service_pb2.WatchLoadResponse) -> loads.Load:
     """Parse a WatchLoadResponse."""
-    return loads.Load(_time(proto, "time"), tuple(map(_model_load, proto.models)))
+    return loads.Load(moment(proto, "time"), tuple(map(_model_load, proto.models)))
 
 
 def _model_load(proto: admin_service_pb2.ModelLoad) -> loads.ModelLoad:
@@ -159,8 +150,8 @@ def _residency(proto: model_pb2.Residency) -> results.Residency:
         kv_blocks_used=proto.kv_blocks_used,
         running=proto.running,
         waiting=proto.waiting,
-        last_use_time=_time(proto, "last_use_time"),
-        expire_time=_time(proto, "expire_time"),
+        last_use_time=moment(proto, "last_use_time"),
+        expire_time=moment(proto, "expire_time"),
         restarts=proto.restarts,
         failure=from_status(proto.failure) if proto.HasField("failure") else None,
         counters=_counters(proto.counters),
@@ -191,6 +182,7 @@ def _unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.Unlo
 
 _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_pb2.ModelVersion, model_version),
+    (dataset_pb2.DatasetVersion, parsing_datasets.dataset_version),
     (model_service_pb2.LoadModelResponse, _load_result),
     (model_service_pb2.UnloadModelResponse, _unload_result),
 )
@@ -202,10 +194,3 @@ def _response(packed: Any) -> object | None:
         if packed.Unpack(message):
             return parse(message)
     return None
-
-
-def _time(proto: Any, field: str) -> datetime | None:
-    if not proto.HasField(field):
-        return None
-    moment: datetime = getattr(proto, field).ToDatetime(tzinfo=UTC)
-    return moment
