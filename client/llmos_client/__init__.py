@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
     from llmos_client.aio_streams import AsyncGenerationStream as AsyncGenerationStream
     from llmos_client.client import Client as Client
+    from llmos_client.datasets import Dataset as Dataset
+    from llmos_client.datasets import DatasetKind as DatasetKind
+    from llmos_client.datasets import DatasetVersion as DatasetVersion
+    from llmos_client.datasets import Example as Example
+    from llmos_client.datasets import PreprocessReport as PreprocessReport
+    from llmos_client.datasets import Recipe as Recipe
     from llmos_client.errors import CallCancelledError as CallCancelledError
     from llmos_client.errors import ChatTemplateFailedError as ChatTemplateFailedError
     from llmos_client.errors import ContextLengthExceededError as ContextLengthExceededError
@@ -129,7 +135,7 @@ _HOMES = {
     "SamplingOptions": "options",
     "TrainOptions": "options",
 }
-_PLAIN = ("errors", "generations", "loads", "operations", "results", "training")
+_PLAIN = ("datasets", "errors", "generations", "loads", "operations", "results", "training")
 
 
 def __getattr__(name: str) -> Any:

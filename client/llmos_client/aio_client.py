@@ -1,6 +1,7 @@
 """The asyncio client: the methods of `client`, awaited.
 
-What each sends and reads is in `calls`; `aio_connection` carries it out.
+What each sends and reads is in `calls`; `aio_connection` carries it out, and
+`aio_dataset_methods` has those about datasets.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
+from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
-from llmos_client.aio_training_client import AsyncTrainingClient
+from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
@@ -18,7 +20,7 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncTrainingClient):
+class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

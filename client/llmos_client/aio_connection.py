@@ -117,10 +117,11 @@ class AsyncConnection:
             raise context.error(error) from error
         return call.parse(response)
 
-    async def _upload(self, uploading: Uploading) -> results.Operation[results.ModelVersion]:
+    async def _upload(self, uploading: Uploading) -> results.Operation[Any]:
         context = CallContext.new(self.address, self._tenant)
         messages = _in_thread(iter(uploading))
-        call = self._stubs.models.UploadModel(messages, metadata=context.metadata)
+        method = getattr(getattr(self._stubs, uploading.service), uploading.method)
+        call = method(messages, metadata=context.metadata)
         try:
             return parsing_operations.operation(await call)
         except grpc.RpcError as error:

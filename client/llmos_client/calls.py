@@ -19,6 +19,7 @@ from llmos.v1 import (
 from llmos_client import parsing, parsing_generations, parsing_operations, requests, results
 from llmos_client.generations import Generation
 from llmos_client.options import GenerateOptions, MessageLike
+from llmos_client.parsing_base import enum
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def cancel_generation(generation: str) -> Call[results.CancelOutcome]:
     state = generation_service_pb2.CancelGenerationResponse.State
 
     def parse(response: Any) -> results.CancelOutcome:
-        return parsing.enum(results.CancelOutcome, state, "STATE_", response.state)
+        return enum(results.CancelOutcome, state, "STATE_", response.state)
 
     request = generation_service_pb2.CancelGenerationRequest(generation=generation)
     return Call("generation", "CancelGeneration", request, parse)

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
+from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.streams import Conversation, EventStream, GenerationStream
-from llmos_client.training_client import TrainingClient
+from llmos_client.training_methods import TrainingMethods
 from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class Client(TrainingClient):
+class Client(DatasetMethods, TrainingMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

@@ -105,10 +105,11 @@ class Connection:
             raise context.error(error) from error
         return call.parse(response)
 
-    def _upload(self, uploading: Uploading) -> results.Operation[results.ModelVersion]:
+    def _upload(self, uploading: Uploading) -> results.Operation[Any]:
         context = CallContext.new(self.address, self._tenant)
         # As a future, so that an interrupted upload is cancelled and not merely forgotten.
-        call = self._stubs.models.UploadModel.future(iter(uploading), metadata=context.metadata)
+        method = getattr(getattr(self._stubs, uploading.service), uploading.method)
+        call = method.future(iter(uploading), metadata=context.metadata)
         try:
             return parsing_operations.operation(call.result())
         except grpc.RpcError as error:

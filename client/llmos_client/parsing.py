@@ -1,8 +1,4 @@
-"""From protos to the results of the SDK, but for generations and operations."""
-
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+"""From protos to the results of the SDK, but for generations, operations and datasets."""
 
 from llmos.v1 import (
     admin_service_pb2,
@@ -11,23 +7,15 @@ from llmos.v1 import (
     priority_pb2,
 )
 from llmos_client import loads, results
+from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
-
-E = TypeVar("E", bound=StrEnum)
-
-
-def enum(kind: type[E], proto_enum: Any, prefix: str, value: int) -> E:
-    """Translate an enum's number; one from a newer daemon becomes the first member."""
-    names = {number: name for name, number in proto_enum.items()}
-    short = names.get(value, "").removeprefix(prefix).lower()
-    return kind(short) if short in {member.value for member in kind} else next(iter(kind))
 
 
 def model(proto: model_pb2.Model) -> results.Model:
     """Parse a Model."""
     return results.Model(
         name=proto.name,
-        create_time=time(proto, "create_time"),
+        create_time=moment(proto, "create_time"),
         aliases=dict(proto.aliases),
         live=model_version(proto.live) if proto.HasField("live") else None,
         version_count=proto.version_count,
@@ -38,7 +26,7 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
     """Parse a ModelVersion."""
     return results.ModelVersion(
         name=proto.name,
-        create_time=time(proto, "create_time"),
+        create_time=moment(proto, "create_time"),
         architecture=proto.architecture,
         parameter_count=proto.parameter_count,
         context_length=proto.context_length,
@@ -80,7 +68,7 @@ def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.Serve
 
 def load(proto: admin_service_pb2.WatchLoadResponse) -> loads.Load:
     """Parse a WatchLoadResponse."""
-    return loads.Load(time(proto, "time"), tuple(map(_model_load, proto.models)))
+    return loads.Load(moment(proto, "time"), tuple(map(_model_load, proto.models)))
 
 
 def _model_load(proto: admin_service_pb2.ModelLoad) -> loads.ModelLoad:
@@ -118,8 +106,8 @@ def _residency(proto: model_pb2.Residency) -> results.Residency:
         kv_blocks_used=proto.kv_blocks_used,
         running=proto.running,
         waiting=proto.waiting,
-        last_use_time=time(proto, "last_use_time"),
-        expire_time=time(proto, "expire_time"),
+        last_use_time=moment(proto, "last_use_time"),
+        expire_time=moment(proto, "expire_time"),
         restarts=proto.restarts,
         failure=from_status(proto.failure) if proto.HasField("failure") else None,
         counters=_counters(proto.counters),
@@ -148,11 +136,3 @@ def unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.Unloa
         resident_bytes_loaded=proto.resident_bytes_loaded,
         resident_bytes_after=proto.resident_bytes_after,
     )
-
-
-def time(proto: Any, field: str) -> datetime | None:
-    """Parse a timestamp that may be missing."""
-    if not proto.HasField(field):
-        return None
-    moment: datetime = getattr(proto, field).ToDatetime(tzinfo=UTC)
-    return moment

@@ -6,7 +6,7 @@ from typing import Any
 from llmos.v1 import chat_pb2, generation_service_pb2, sampling_pb2
 from llmos_client import generations
 from llmos_client.generations import ConverseEvent, StreamEvent
-from llmos_client.parsing import enum
+from llmos_client.parsing_base import enum
 from llmos_client.rpc_errors import from_status
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llmos.v1 import (
+    dataset_pb2,
     model_pb2,
     model_service_pb2,
     operation_service_pb2,
     training_service_pb2,
 )
-from llmos_client import operations, parsing, training
+from llmos_client import operations, parsing, parsing_datasets, training
+from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
 _STATES = operation_service_pb2.OperationMetadata.State
@@ -26,8 +28,8 @@ def operation(proto: Any) -> operations.Operation[Any]:
         target=metadata.target,
         state=_state(metadata.state),
         done=proto.done,
-        create_time=parsing.time(metadata, "create_time"),
-        end_time=parsing.time(metadata, "end_time"),
+        create_time=moment(metadata, "create_time"),
+        end_time=moment(metadata, "end_time"),
         progress=_progress(metadata.progress) if metadata.HasField("progress") else None,
         sequence=metadata.sequence,
         error=from_status(proto.error) if proto.HasField("error") else None,
@@ -45,8 +47,8 @@ def operation_event(
         return None
     field, parse = _EVENTS[kind]
     value: Any = parse(getattr(proto, kind))
-    time = parsing.time(proto, "time")
-    return operations.OperationEvent(proto.sequence, time, **{field: value})
+    at = moment(proto, "time")
+    return operations.OperationEvent(proto.sequence, at, **{field: value})
 
 
 def training_estimate(proto: training_service_pb2.TrainingEstimate) -> training.TrainingEstimate:
@@ -63,11 +65,11 @@ def training_estimate(proto: training_service_pb2.TrainingEstimate) -> training.
 
 def checkpoint(proto: training_service_pb2.Checkpoint) -> training.Checkpoint:
     """Parse a Checkpoint."""
-    return training.Checkpoint(proto.step, parsing.time(proto, "create_time"), proto.byte_size)
+    return training.Checkpoint(proto.step, moment(proto, "create_time"), proto.byte_size)
 
 
 def _state(value: int) -> operations.OperationState:
-    return parsing.enum(operations.OperationState, _STATES, "STATE_", value)
+    return enum(operations.OperationState, _STATES, "STATE_", value)
 
 
 def _progress(proto: operation_service_pb2.OperationProgress) -> operations.OperationProgress:
@@ -105,6 +107,7 @@ def _trained(proto: training_service_pb2.TrainModelResponse) -> training.Trainin
 
 _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_pb2.ModelVersion, parsing.model_version),
+    (dataset_pb2.DatasetVersion, parsing_datasets.dataset_version),
     (model_service_pb2.LoadModelResponse, parsing.load_result),
     (model_service_pb2.UnloadModelResponse, parsing.unload_result),
     (training_service_pb2.TrainModelResponse, _trained),

@@ -10,6 +10,7 @@ from google.protobuf import wrappers_pb2
 
 from llmos.v1 import (
     admin_service_pb2_grpc,
+    dataset_service_pb2_grpc,
     generation_service_pb2_grpc,
     model_service_pb2_grpc,
     operation_service_pb2_grpc,
@@ -34,7 +35,8 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     # Of a Unix socket gRPC would send the percent-encoded path, which some servers refuse.
     ("grpc.default_authority", "localhost"),
     ("grpc.max_send_message_length", 4 * 1024 * 1024),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # Room for the longest row of a dataset.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     # A generation that was begun twice costs twice; who wants to retry does so knowingly.
     ("grpc.enable_retries", 0),
     # The daemon is this machine's or a neighbour's, never behind the proxy of the web.
@@ -87,6 +89,7 @@ class Stubs:
     def __init__(self, channel: Any) -> None:
         self.generation = _stub(generation_service_pb2_grpc.GenerationServiceStub, channel)
         self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
+        self.datasets = _stub(dataset_service_pb2_grpc.DatasetServiceStub, channel)
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)

@@ -6,10 +6,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
-from llmos.v1 import model_service_pb2
+from llmos.v1 import dataset_service_pb2, model_service_pb2
 from llmos_client.errors import InvalidModelFileError, UnsafeFileError
 from llmos_client.requests import enum_value
 from llmos_client.results import OperationProgress
@@ -107,30 +107,35 @@ class Uploading:
 
     def __init__(
         self,
-        header: model_service_pb2.UploadModelHeader,
+        header: model_service_pb2.UploadModelHeader | dataset_service_pb2.UploadDatasetHeader,
         files: Sequence[LocalFile],
         on_progress: OnProgress | None = None,
     ) -> None:
         self.failure: Exception | None = None
+        if isinstance(header, model_service_pb2.UploadModelHeader):
+            self.service, self.method = "models", "UploadModel"
+            self._request: Any = model_service_pb2.UploadModelRequest
+        else:
+            self.service, self.method = "datasets", "UploadDataset"
+            self._request = dataset_service_pb2.UploadDatasetRequest
         self._header = header
         self._files = files
         self._on_progress = on_progress
 
-    def __iter__(self) -> Iterator[model_service_pb2.UploadModelRequest]:
+    def __iter__(self) -> Iterator[Any]:
         try:
-            yield model_service_pb2.UploadModelRequest(header=self._header)
+            yield self._request(header=self._header)
             yield from self._chunks()
         except (OSError, UnsafeFileError) as error:
             self.failure = error
 
-    def _chunks(self) -> Iterator[model_service_pb2.UploadModelRequest]:
+    def _chunks(self) -> Iterator[Any]:
         total = sum(file.byte_size for file in self._files)
         done = 0
         for index, file in enumerate(self._files):
             with open_regular(file.path) as opened:
                 while data := opened.read(CHUNK_BYTES):
-                    chunk = model_service_pb2.UploadModelChunk(file=index, data=data)
-                    yield model_service_pb2.UploadModelRequest(chunk=chunk)
+                    yield self._request(chunk={"file": index, "data": data})
                     done += len(data)
                     _tell(self._on_progress, "upload", done, total)
 

@@ -44,6 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         load_timeout_seconds: the same while it loads.
         drain_seconds: how long running generations may go on when a model or the daemon stops.
         max_upload_bytes: of one model.
+        max_dataset_bytes: of one upload of a dataset.
     """
 
     state_dir: str = ""
@@ -68,6 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     load_timeout_seconds: float = 300.0
     drain_seconds: float = 30.0
     max_upload_bytes: int = 64 * 1024**3
+    max_dataset_bytes: int = 16 * 1024**3
 
     @property
     def state(self) -> Path:

@@ -19,6 +19,8 @@ from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
 from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.dataset_servicer import DatasetServicer
+from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.model_servicer import ModelServicer
@@ -31,6 +33,7 @@ from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.upload import Uploads
 from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
+from llmosd.store.datasets import DatasetStore
 from llmosd.store.names import ModelRef
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_launcher import JobLauncher
@@ -69,6 +72,9 @@ class _Daemon:
         self._store = VersionStore(config.state)
         records = catalog.versions(None, 1_000_000)
         self._store.clean([(record.model_id, record.version) for record in records])
+        self._dataset_store = DatasetStore(config.state)
+        known = catalog.datasets.versions(None, 1_000_000)
+        self._dataset_store.clean([(record.dataset_id, record.version) for record in known])
         self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
         self._launcher = LocalLauncher(
@@ -142,11 +148,20 @@ class _Daemon:
         most = self._config.max_upload_bytes
         publisher = Publisher(catalog, store, pool)
         uploads = Uploads(publisher, store, pool, operations, self._jobs, most)
+        datasets = Datasets(
+            catalog,
+            self._dataset_store,
+            operations,
+            self._jobs,
+            self._config.max_dataset_bytes,
+            self._durable.reads,
+        )
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts),
             scoring=ScoringServicer(catalog, texts, pool),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads),
+            datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),
             admin=AdminServicer(self._config, pool, generator, self._resident_bytes),

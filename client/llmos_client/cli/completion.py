@@ -35,6 +35,19 @@ def complete_job(ctx: "click.Context", _: "click.Parameter", incomplete: str) ->
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_dataset(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
+    """List the datasets whose names begin so."""
+    from llmos_client.client import Client
+    from llmos_client.errors import LlmosError
+
+    address = (ctx.find_root().params or {}).get("address")
+    try:
+        with Client(address, timeout=_SECONDS) as client:
+            return [d.id for d in client.list_datasets() if d.id.startswith(incomplete)]
+    except LlmosError:
+        return []
+
+
 def complete_catalogue(_: "click.Context", __: "click.Parameter", incomplete: str) -> list[str]:
     """List the entries of the catalogue whose names begin so."""
     from llmos_client.fetch.catalogue import load_catalogue

@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 
 from llmosd.ipc import Failure
+from llmosd.jobs.specs import PreprocessSpec
+from llmosd.store.datasets import DatasetKind, DatasetManifest
 from llmosd.store.manifest import Dtype, Manifest
 
 ModelFormat = Literal["gguf", "hugging_face"]
@@ -41,13 +43,42 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"
     byte_size: int
 
 
+class UploadedFile(msgspec.Struct, frozen=True):
+    """A file of an upload: where it is, and the SHA-256 that it was checked against."""
+
+    path: str
+    sha256: str
+
+
+class IngestSpec(msgspec.Struct, frozen=True, kw_only=True, tag="ingest-dataset"):
+    """Check the rows of staged files and write them as a dataset version.
+
+    `files` are by name, in order; `output` is an empty folder to fill. With `one_per_line` each
+    line of a .txt file is a row, else the whole file is.
+    """
+
+    files: dict[str, UploadedFile]
+    kind: DatasetKind
+    output: str
+    license: str = ""
+    source: str = ""
+    one_per_line: bool = False
+
+
+class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
+    """The filled folder: its manifest, and bytes of all files."""
+
+    manifest: DatasetManifest
+    byte_size: int
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first frame. The spec's tag says which job it is.
 
     `data_bytes` limits the process's own memory (RLIMIT_DATA, 0: no limit).
     """
 
-    spec: ImportSpec
+    spec: ImportSpec | IngestSpec | PreprocessSpec
     data_bytes: int = 0
 
 
@@ -67,7 +98,7 @@ class JobProgress(msgspec.Struct, frozen=True, tag=True):
 class JobDone(msgspec.Struct, frozen=True, tag=True):
     """The last frame of a job that succeeded."""
 
-    result: ImportResult
+    result: ImportResult | DatasetResult
 
 
 ToJob = JobSpec | CancelJob

@@ -16,21 +16,26 @@ from typing import Any
 
 from llmosd.errors import InvalidModelFile, LlmosError, OperationCancelled
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
+from llmosd.jobs.data.ingest import ingest
+from llmosd.jobs.data.preprocess import preprocess
 from llmosd.jobs.faults import as_ours
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
-    ImportResult,
     ImportSpec,
+    IngestSpec,
     JobDone,
     JobProgress,
     JobSpec,
     ToJob,
 )
+from llmosd.jobs.specs import PreprocessSpec
 from llmosd.progress import Progress
 
-_JOBS: dict[type[ImportSpec], Callable[[Any, Progress], ImportResult]] = {
+_JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
+    IngestSpec: ingest,
+    PreprocessSpec: preprocess,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

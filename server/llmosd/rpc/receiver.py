@@ -1,20 +1,83 @@
-"""Writing an upload to files as it comes: in the header's order, each against its digest."""
+"""Taking an upload: the header, then files as they come, in its order, each against its digest."""
 
 import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
-from llmos.v1 import model_service_pb2 as pb
-from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField
+from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField, LimitExceeded
+from llmosd.operations.manager import OperationManager
+from llmosd.store.folders import Staging, VersionFolders
+from llmosd.store.records import OperationRecord
+
+# Part of the disk that an upload leaves alone.
+_DISK_RESERVE = 0.05
+
+
+async def take_upload(
+    requests: AsyncIterator[Any],
+    store: VersionFolders,
+    operations: OperationManager,
+    check: Callable[[Any], None],
+    start: Callable[[Any, Staging, str], OperationRecord],
+) -> OperationRecord:
+    """Take a whole upload, then start the operation that works on it.
+
+    `check` sees the header before any content comes; `start` gets header, staging folder and the
+    header's digest. Raises what they raise, InvalidField, InsufficientDisk, and DataCorrupt where
+    content differs from its digest; then nothing is kept.
+    """
+    first = await anext(aiter(requests), None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidField.of("part", "the first message must be the header")
+    header = first.header
+    digest = hashlib.sha256(header.SerializeToString(deterministic=True)).hexdigest()
+    known = operations.repeated(header.request_id, digest)
+    if known is not None:
+        return known
+    check(header)
+    staging = store.stage()
+    try:
+        await Receiver(header, staging.incoming).run(requests)
+        known = operations.repeated(header.request_id, digest)
+        if known is not None:  # the same upload, on another call, was quicker
+            store.discard(staging)
+            return known
+        return start(header, staging, digest)
+    except BaseException:
+        store.discard(staging)
+        raise
+
+
+def check_files(header: Any, root: Path, most: int, setting: str, times: int) -> None:
+    """Refuse files that share a name, have more than `most` bytes, or do not fit the disk.
+
+    `times` is how many times their size is needed. Raises InvalidField, LimitExceeded,
+    InsufficientDisk.
+    """
+    names = [file.name for file in header.files]
+    if len(set(names)) != len(names):
+        raise InvalidField.of("header.files", "two files have one name")
+    total = sum(file.byte_size for file in header.files)
+    if total > most:
+        raise LimitExceeded(f"the files have {total} bytes; {setting} is {most}")
+    disk = shutil.disk_usage(root)
+    needed = times * total + int(disk.total * _DISK_RESERVE)
+    if disk.free < needed:
+        raise InsufficientDisk(
+            f"the upload needs {needed >> 20} MiB with the reserve; {disk.free >> 20} are free",
+            metadata={"needed_bytes": str(needed), "available_bytes": str(disk.free)},
+        )
 
 
 class Receiver:
     """Writes chunks to files, in the header's order."""
 
-    def __init__(self, header: pb.UploadModelHeader, folder: Path) -> None:
+    def __init__(self, header: Any, folder: Path) -> None:
         """Files of the header's names, new in `folder`."""
         self._files = header.files
         self._folder = folder
@@ -23,7 +86,7 @@ class Receiver:
         self._hash = hashlib.sha256()
         self._output = self._open()
 
-    async def run(self, requests: AsyncIterator[pb.UploadModelRequest]) -> None:
+    async def run(self, requests: AsyncIterator[Any]) -> None:
         """Take all chunks. Raises InvalidField, DataCorrupt, InsufficientDisk."""
         try:
             async for request in requests:
@@ -40,7 +103,7 @@ class Receiver:
                 f"the upload ended {file.byte_size - self._written} bytes into {file.name} early"
             )
 
-    def _take(self, chunk: pb.UploadModelChunk) -> None:
+    def _take(self, chunk: Any) -> None:
         if self._index == len(self._files) or chunk.file != self._index:
             raise InvalidField.of("chunk.file", f"expected {self._index}, got {chunk.file}")
         file = self._files[self._index]

@@ -11,6 +11,8 @@ from grpc_reflection.v1alpha import reflection
 from llmos.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    dataset_service_pb2,
+    dataset_service_pb2_grpc,
     generation_service_pb2,
     generation_service_pb2_grpc,
     model_service_pb2,
@@ -23,6 +25,7 @@ from llmos.v1 import (
     tokenization_service_pb2_grpc,
 )
 from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.interceptor import CallInterceptor
 from llmosd.rpc.limits import CHANNEL_OPTIONS
@@ -35,6 +38,7 @@ from llmosd.supervisor.resident import State
 
 _MODULES = (
     admin_service_pb2,
+    dataset_service_pb2,
     generation_service_pb2,
     model_service_pb2,
     operation_service_pb2,
@@ -61,6 +65,7 @@ class Servicers:
     scoring: ScoringServicer
     tokenization: TokenizationServicer
     models: ModelServicer
+    datasets: DatasetServicer
     operations: OperationsServicer
     operation: OperationServicer
     admin: AdminServicer
@@ -85,6 +90,7 @@ class Server:
             servicers.tokenization, server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicers.models, server)
+        dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(servicers.datasets, server)
         operations_pb2_grpc.add_OperationsServicer_to_server(servicers.operations, server)
         operation_service_pb2_grpc.add_OperationServiceServicer_to_server(
             servicers.operation, server

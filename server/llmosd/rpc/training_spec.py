@@ -17,14 +17,14 @@ from llmosd.jobs.specs import (
     TrainSpec,
 )
 from llmosd.store.catalog import Catalog
-from llmosd.store.datasets import DatasetKind, DatasetStore
+from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
 from llmosd.store.names import DatasetRef, ModelRef
 from llmosd.store.records import DatasetVersionRecord, VersionRecord
 from llmosd.store.versions import VersionStore
 
 # What is learned from rows of a kind, the default first.
-_OBJECTIVES: dict[DatasetKind, tuple[Objective, ...]] = {
+_OBJECTIVES: dict[str, tuple[Objective, ...]] = {
     "text": ("language_model", "masked_language_model", "distill"),
     "chat": ("sft", "distill", "language_model"),
     "pairs": ("sft", "distill", "language_model"),
@@ -180,7 +180,7 @@ class TrainingSpecs:
         )
 
 
-def _objective(request: pb.TrainModelRequest, kind: DatasetKind) -> Objective:
+def _objective(request: pb.TrainModelRequest, kind: str) -> Objective:
     known = _OBJECTIVES[kind]
     if not request.objective:
         if kind == "text" and request.family == "encoder":

@@ -1,20 +1,14 @@
 """Receiving a model: files to a staging folder, each against its digest, then the import job."""
 
-import hashlib
-import shutil
 from collections.abc import AsyncIterator
 
 from llmos.v1 import model_service_pb2 as pb
-from llmosd.errors import (
-    InsufficientDisk,
-    InvalidField,
-    LimitExceeded,
-)
+from llmosd.errors import InvalidField
 from llmosd.jobs.messages import ImportSpec, ModelFormat
 from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import resources
 from llmosd.rpc.publishing import Publisher
-from llmosd.rpc.receiver import Receiver
+from llmosd.rpc.receiver import check_files, take_upload
 from llmosd.store.manifest import Dtype
 from llmosd.store.names import model_name
 from llmosd.store.records import OperationRecord
@@ -33,8 +27,6 @@ _DTYPES: dict[int, Dtype] = {
     pb.STORE_DTYPE_BFLOAT16: "bfloat16",
 }
 _DEFAULTS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-# Part of the disk that an upload leaves alone.
-_DISK_RESERVE = 0.05
 
 
 class Uploads:
@@ -63,51 +55,23 @@ class Uploads:
             InvalidField, LimitExceeded, InsufficientDisk: nothing is kept.
             DataCorrupt: content differs from its digest; nothing is kept.
         """
-        first = await anext(aiter(requests), None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise InvalidField.of("part", "the first message must be the header")
-        header = first.header
-        digest = hashlib.sha256(header.SerializeToString(deterministic=True)).hexdigest()
-        known = self._operations.repeated(header.request_id, digest)
-        if known is not None:
-            return known
-        self._check(header)
-        staging = self._store.stage()
-        try:
-            await Receiver(header, staging.incoming).run(requests)
-            known = self._operations.repeated(header.request_id, digest)
-            if known is not None:  # the same upload, on another call, was quicker
-                self._store.discard(staging)
-                return known
-            return self._operations.start(
-                "upload-model",
-                model_name(header.model_id),
-                lambda report: self._convert(header, staging, report),
-                request_id=header.request_id,
-                payload_digest=digest,
-            )
-        except BaseException:
-            self._store.discard(staging)
-            raise
+        return await take_upload(requests, self._store, self._operations, self._check, self._start)
+
+    def _start(
+        self, header: pb.UploadModelHeader, staging: Staging, digest: str
+    ) -> OperationRecord:
+        return self._operations.start(
+            "upload-model",
+            model_name(header.model_id),
+            lambda report: self._convert(header, staging, report),
+            request_id=header.request_id,
+            payload_digest=digest,
+        )
 
     def _check(self, header: pb.UploadModelHeader) -> None:
         _default_sampling(header)
-        names = [file.name for file in header.files]
-        if len(set(names)) != len(names):
-            raise InvalidField.of("header.files", "two files have one name")
-        total = sum(file.byte_size for file in header.files)
-        if total > self._max_bytes:
-            raise LimitExceeded(
-                f"the files have {total} bytes; max_upload_bytes is {self._max_bytes}"
-            )
-        disk = shutil.disk_usage(self._store.root)
         # The files, and what they become: quantized weights grow when they are converted.
-        needed = 2 * total + int(disk.total * _DISK_RESERVE)
-        if disk.free < needed:
-            raise InsufficientDisk(
-                f"the upload needs {needed >> 20} MiB with the reserve; {disk.free >> 20} are free",
-                metadata={"needed_bytes": str(needed), "available_bytes": str(disk.free)},
-            )
+        check_files(header, self._store.root, self._max_bytes, "max_upload_bytes", times=2)
 
     async def _convert(
         self, header: pb.UploadModelHeader, staging: Staging, report: Report

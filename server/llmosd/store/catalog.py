@@ -2,7 +2,8 @@
 
 One SQLite file, one writer, one thread (the front's event loop): a commit takes well under a
 millisecond. Every change is on disk when the call returns. What operations left is in
-`operations.OperationTable`, on the same connection: `catalog.operations`.
+`operations.OperationTable`, datasets are in `dataset_table.DatasetTable`, on the same connection:
+`catalog.operations`, `catalog.datasets`.
 """
 
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from llmosd.errors import InternalError, ModelNotFound
+from llmosd.store.dataset_table import DatasetTable
 from llmosd.store.names import LIVE, ModelRef
 from llmosd.store.operations import OperationTable
 from llmosd.store.records import (
@@ -32,6 +34,7 @@ class Catalog:
         self._db = connect(path)
         self._db.row_factory = sqlite3.Row
         self.operations = OperationTable(self._db)
+        self.datasets = DatasetTable(self._db)
 
     def __enter__(self) -> Self:
         return self

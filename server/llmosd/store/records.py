@@ -5,7 +5,12 @@ from typing import Literal
 
 import msgspec
 
-from llmosd.store.names import model_name, version_name
+from llmosd.store.names import (
+    dataset_name,
+    dataset_version_name,
+    model_name,
+    version_name,
+)
 
 OperationState = Literal["RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED"]
 Phase = Literal["", "QUEUED", "RUNNING", "PAUSED"]
@@ -63,6 +68,39 @@ class WantedRecord(msgspec.Struct, frozen=True):
     version: int
     keep_alive: float | None
     dtype: str
+
+
+class DatasetVersionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a dataset; `digest` is "sha256:…" of its content, see `store.datasets`."""
+
+    dataset_id: str
+    version: int
+    create_time: datetime
+    kind: str
+    row_count: int
+    byte_size: int
+    digest: str
+    license: str = ""
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return dataset_version_name(self.dataset_id, self.version)
+
+
+class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset and its newest version, which the bare name means."""
+
+    dataset_id: str
+    create_time: datetime
+    newest: DatasetVersionRecord
+    version_count: int
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return dataset_name(self.dataset_id)
 
 
 class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,19 +1,25 @@
 """Runs a job in a process of its own, and brings its progress and result back."""
 
 from collections.abc import Callable
+from typing import overload
 
 from llmosd.errors import InternalError
 from llmosd.ipc import ChannelClosed, Child, Failure
 from llmosd.jobs.messages import (
+    DatasetResult,
     ImportResult,
     ImportSpec,
+    IngestSpec,
     JobDone,
     JobProgress,
     JobSpec,
     ToFront,
 )
+from llmosd.jobs.specs import PreprocessSpec
 
 _JOBS = "llmosd.jobs"
+# Of memory of its own: a hostile row of JSON may ask for any amount.
+_DATA_BYTES: dict[type, int] = {IngestSpec: 1 << 30}
 
 
 class JobRunner:
@@ -26,9 +32,22 @@ class JobRunner:
         """Process ids of running jobs."""
         return [child.pid for child in self._children]
 
+    @overload
     async def run(
         self, name: str, spec: ImportSpec, report: Callable[[JobProgress], None]
-    ) -> ImportResult:
+    ) -> ImportResult: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: IngestSpec | PreprocessSpec, report: Callable[[JobProgress], None]
+    ) -> DatasetResult: ...
+
+    async def run(
+        self,
+        name: str,
+        spec: ImportSpec | IngestSpec | PreprocessSpec,
+        report: Callable[[JobProgress], None],
+    ) -> ImportResult | DatasetResult:
         """Run a job to its end; cancelling kills its process, which loses nothing.
 
         Raises:
@@ -37,7 +56,7 @@ class JobRunner:
         child = await Child.spawn(name, _JOBS, ToFront)
         self._children.add(child)
         try:
-            child.channel.send(JobSpec(spec=spec))
+            child.channel.send(JobSpec(spec=spec, data_bytes=_DATA_BYTES.get(type(spec), 0)))
             while True:
                 message = await child.channel.receive()
                 if isinstance(message, JobDone):

@@ -59,6 +59,7 @@ def _read_settings(
 @pass_settings
 def command(
     settings: Settings,
+    /,
     model: str,
     dataset: str | None,
     base: str | None,

@@ -20,6 +20,7 @@ class TokenizedDataset:
             grades (graded); None for the rest.
         label_names: of the classes, in order.
         digest: of everything above, "sha256:…".
+        dropped: rows left out, because they were longer than an example may be.
     """
 
     ids: np.ndarray
@@ -28,6 +29,7 @@ class TokenizedDataset:
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
     digest: str = ""
+    dropped: int = 0
 
     def __len__(self) -> int:
         """The number of examples."""

@@ -1,0 +1,198 @@
+"""Making versions of datasets: uploads, and recipes applied to what is there."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from pathlib import Path
+
+from llmos.v1 import dataset_service_pb2 as pb
+from llmosd.errors import DatasetInUse, InvalidField
+from llmosd.jobs.messages import DatasetResult, IngestSpec, JobProgress, UploadedFile
+from llmosd.jobs.specs import PreprocessSpec, Recipe
+from llmosd.operations.manager import OperationManager, Report
+from llmosd.rpc import convert_datasets, resources
+from llmosd.rpc.receiver import check_files, take_upload
+from llmosd.store.catalog import Catalog
+from llmosd.store.datasets import DatasetStore
+from llmosd.store.folders import Staging
+from llmosd.store.names import DatasetRef, dataset_name
+from llmosd.store.records import DatasetVersionRecord, OperationRecord, now
+from llmosd.store.run_events import ProgressEvent
+from llmosd.supervisor.job_runner import JobRunner
+
+_SUFFIXES = (".jsonl", ".txt")
+
+
+def _nobody() -> Collection[str]:
+    return ()
+
+
+class Datasets:
+    """Versions that come, and who reads them.
+
+    `users` is asked before a version is deleted: it returns the resource names of the versions that
+    jobs other than ours read.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: DatasetStore,
+        operations: OperationManager,
+        jobs: JobRunner,
+        max_bytes: int,
+        users: Callable[[], Collection[str]] = _nobody,
+    ) -> None:
+        self.table, self.store = catalog.datasets, store
+        self._operations, self._jobs = operations, jobs
+        self._max_bytes = max_bytes
+        self._users = users
+        self._reading = Counter[str]()
+
+    async def receive(self, requests: AsyncIterator[pb.UploadDatasetRequest]) -> OperationRecord:
+        """Take a whole upload, then start the operation that checks its rows.
+
+        Raises:
+            InvalidField, LimitExceeded, InsufficientDisk: nothing is kept.
+            DataCorrupt: content differs from its digest; nothing is kept.
+        """
+        return await take_upload(requests, self.store, self._operations, self._check, self._start)
+
+    def preprocess(
+        self, source: DatasetVersionRecord, dataset_id: str, recipe: Recipe, request_id: str,
+        payload_digest: str,
+    ) -> OperationRecord:  # fmt: skip
+        """Start the operation that makes a version of `dataset_id` from `source`."""
+
+        async def work(report: Report) -> bytes:
+            staging = self.store.stage()
+            try:
+                with self.reading(source.name):
+                    # It may have been deleted before this began.
+                    self.table.resolve(DatasetRef(source.dataset_id, source.version))
+                    result = await self._apply(
+                        recipe,
+                        self.store.place(source.dataset_id, source.version),
+                        source.name,
+                        staging.version,
+                        report,
+                    )
+                return self._published(dataset_id, result, staging)
+            finally:
+                self.store.discard(staging)
+
+        return self._operations.start(
+            "preprocess-dataset",
+            dataset_name(dataset_id),
+            work,
+            request_id=request_id,
+            payload_digest=payload_digest,
+        )
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """While inside, the version is not deleted."""
+        self._reading[name] += 1
+        try:
+            yield
+        finally:
+            self._reading[name] -= 1
+
+    def check_unused(self, records: list[DatasetVersionRecord]) -> None:
+        """Raise DatasetInUse where a job reads one of the versions."""
+        used = {*self._users(), *(name for name, count in self._reading.items() if count > 0)}
+        for record in records:
+            if record.name in used:
+                raise DatasetInUse(
+                    f"{record.name} is being read by a job; wait for it, or cancel it",
+                    metadata={"dataset": record.name},
+                )
+
+    def delete(self, records: list[DatasetVersionRecord]) -> None:
+        """Remove versions that are no longer in the catalog."""
+        for record in records:
+            self.store.delete(record.dataset_id, record.version)
+
+    def _check(self, header: pb.UploadDatasetHeader) -> None:
+        kind = convert_datasets.KINDS[header.kind]
+        for at, file in enumerate(header.files):
+            suffix = Path(file.name).suffix.lower()
+            if suffix not in _SUFFIXES:
+                raise InvalidField.of(f"header.files[{at}].name", "must end in .jsonl or .txt")
+            if suffix == ".txt" and kind != "text":
+                raise InvalidField.of(
+                    f"header.files[{at}].name", f"rows of kind {kind} come as .jsonl"
+                )
+        # What came, what it becomes, and what the recipe makes of that.
+        times = 3 if header.HasField("recipe") else 2
+        check_files(header, self.store.root, self._max_bytes, "max_dataset_bytes", times)
+
+    def _start(
+        self, header: pb.UploadDatasetHeader, staging: Staging, digest: str
+    ) -> OperationRecord:
+        return self._operations.start(
+            "upload-dataset",
+            dataset_name(header.dataset_id),
+            lambda report: self._ingest(header, staging, report),
+            request_id=header.request_id,
+            payload_digest=digest,
+        )
+
+    async def _ingest(
+        self, header: pb.UploadDatasetHeader, staging: Staging, report: Report
+    ) -> bytes:
+        """The operation: check the rows, apply the recipe if there is one, publish."""
+        with_recipe = header.HasField("recipe")
+        checked = staging.path / "checked" if with_recipe else staging.version
+        checked.mkdir(exist_ok=True, mode=0o750)
+        files = {
+            file.name: UploadedFile(
+                str(staging.incoming / file.name), file.digest.removeprefix("sha256:")
+            )
+            for file in header.files
+        }
+        spec = IngestSpec(
+            files=files,
+            kind=convert_datasets.KINDS[header.kind],
+            output=str(checked),
+            license=header.license,
+            source=header.source,
+            one_per_line=header.one_per_line,
+        )
+        try:
+            result = await self._jobs.run(f"check {header.dataset_id}", spec, _told(report))
+            if with_recipe:
+                recipe = convert_datasets.recipe(header.recipe)
+                result = await self._apply(recipe, checked, "", staging.version, report)
+            return self._published(header.dataset_id, result, staging)
+        finally:
+            self.store.discard(staging)
+
+    async def _apply(
+        self, recipe: Recipe, source: Path, name: str, output: Path, report: Report
+    ) -> DatasetResult:
+        spec = PreprocessSpec(
+            source=str(source), source_name=name, output=str(output), recipe=recipe
+        )
+        return await self._jobs.run("preprocess a dataset", spec, _told(report))
+
+    def _published(self, dataset_id: str, result: DatasetResult, staging: Staging) -> bytes:
+        manifest = result.manifest
+        record = DatasetVersionRecord(
+            dataset_id=dataset_id,
+            version=self.table.next_version(dataset_id),
+            create_time=now(),
+            kind=manifest.kind,
+            row_count=manifest.rows,
+            byte_size=result.byte_size,
+            digest=manifest.digest,
+            license=manifest.license,
+            source=manifest.source,
+        )
+        self.store.publish(dataset_id, record.version, staging)
+        self.table.add_version(record)
+        return resources.packed(convert_datasets.version(record, self.store))
+
+
+def _told(report: Report) -> Callable[[JobProgress], None]:
+    return lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit))
