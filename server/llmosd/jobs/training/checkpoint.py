@@ -178,6 +178,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> FileEntry:
     """Write a safetensors file, fsynced."""
     whole = {name: each.detach().contiguous() for name, each in tensors.items()}
     save_file(whole, path, metadata={"format": "pt"})
+    path.chmod(0o640)
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
