@@ -33,6 +33,7 @@ RULES = {
         {"torch", "numpy", "safetensors", "tokenizers"},
     ),
     "architectures": (BASE, {"torch", "numpy"}),
+    "objectives": ({"architectures.config", *BASE}, {"torch"}),
     "quantizers": (BASE, {"torch"}),
     "store": ({"ipc", *BASE}, set()),
     "ipc": (BASE, set()),
