@@ -12,7 +12,8 @@ SERVER = ROOT / "server" / "llmosd"
 
 BASE = {"errors", "config", "log", "device", "progress", "sd_notify"}
 # Plain data that crosses a process border; see DECISIONS.md.
-DATA = {"architectures.config", "architectures.dtypes", "jobs.messages", "jobs.specs"}
+DATA = {"architectures.config", "architectures.dtypes", "jobs.messages", "jobs.specs",
+        "jobs.training.events"}
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {
     "daemon": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),

@@ -30,6 +30,8 @@ from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.server import Server, Servicers
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
+from llmosd.rpc.training_servicer import TrainingServicer
+from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.rpc.upload import Uploads
 from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
@@ -164,6 +166,13 @@ class _Daemon:
             datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),
+            training=TrainingServicer(
+                TrainingSpecs(self._config, catalog, store, self._dataset_store),
+                operations,
+                self._durable,
+                publisher,
+                pool,
+            ),
             admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
         )
 

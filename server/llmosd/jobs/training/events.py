@@ -9,12 +9,13 @@ from llmosd.store.manifest import Manifest
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True, tag="metric"):
-    """Of one step, or the mean of several: `step` is the number of steps done.
+    """Of one step, or the mean of several: `step` is the number of steps done, of `steps`.
 
     `tokens` are all so far, `metrics` further means by name.
     """
 
     step: int
+    steps: int
     loss: float
     learning_rate: float
     grad_norm: float

@@ -7,9 +7,10 @@ from llmosd.jobs.training.events import Events, Metric
 class Meter:
     """Adds up steps, and reports every `every` of them, counted from the run's first."""
 
-    def __init__(self, events: Events, every: int) -> None:
-        """Nothing added yet."""
+    def __init__(self, events: Events, every: int, steps: int) -> None:
+        """`steps` are those of the whole run; nothing is added yet."""
         self._events = events
+        self._all = steps
         self._every = max(1, every)
         self.reset()
 
@@ -40,6 +41,7 @@ class Meter:
         self._events(
             Metric(
                 step=run.step,
+                steps=self._all,
                 loss=metrics.pop("loss"),
                 learning_rate=rate,
                 grad_norm=norm,
