@@ -12,8 +12,13 @@ SERVER = ROOT / "server" / "llmosd"
 
 BASE = {"errors", "config", "log", "device", "progress", "sd_notify"}
 # Plain data that crosses a process border; see DECISIONS.md.
-DATA = {"architectures.config", "architectures.dtypes", "jobs.messages", "jobs.specs",
-        "jobs.training.events"}
+DATA = {
+    "architectures.config",
+    "architectures.dtypes",
+    "jobs.messages",
+    "jobs.specs",
+    "jobs.training.events",
+}
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {
     "daemon": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),

@@ -106,7 +106,9 @@ def plot(series: Sequence[tuple[str, list[int], list[float]]], width: int, heigh
     figure = plotille.Figure()
     figure.width, figure.height = width, height
     figure.color_mode = "names"
-    figure.x_label, figure.y_label = "step", series[0][0] if len(series) == 1 else "value"
+    if any(steps for _, steps, _ in series):
+        figure.set_x_limits(min_=0, max_=max(1, *(max(steps) for _, steps, _ in series if steps)))
+    figure.x_label, figure.y_label = "step", ""
     figure.register_label_formatter(float, _label)
     figure.register_label_formatter(int, _label)
     for (name, steps, values), colour in zip(series, ("cyan", "yellow", "magenta"), strict=False):

@@ -162,7 +162,7 @@ class _Daemon:
             generation=GenerationServicer(generator, catalog, texts),
             scoring=ScoringServicer(catalog, texts, pool),
             tokenization=TokenizationServicer(catalog, texts),
-            models=ModelServicer(catalog, store, pool, operations, texts, uploads),
+            models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
             datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),

@@ -21,7 +21,7 @@ def run(spec: TrainSpec, context: JobContext) -> events.TrainResult:
     """Train, going on from the newest checkpoint; see training.run for what it raises."""
     cache = context.folder.parent.parent / "tokens"
     data = prepare(spec, context.folder, cache, context)
-    teller = _Teller(context)
+    teller = _Teller(context, evaluates=data.validation is not None)
     try:
         return train(
             spec, data.train, data.validation, data.files, context.folder, teller, _control(context)
@@ -43,8 +43,9 @@ def _control(context: JobContext) -> Callable[[], events.Order]:
 class _Teller:
     """Writes what training says as the job's events; steps done again are not told again."""
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext, *, evaluates: bool) -> None:
         self._context = context
+        self._evaluates = evaluates
         self._last: dict[str, int] = {}
         for event in context.history:
             key = _key(event)
@@ -52,6 +53,8 @@ class _Teller:
                 self._last[key[0]] = key[1]
 
     def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Evaluation) and not self._evaluates:
+            return  # without rows of its own, it is a mean of what was told already
         told = _translated(event)
         key = _key(told)
         if key is not None:

@@ -48,11 +48,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         record = self._operations.repeated(request.request_id, digest)
         if record is None:
-            spec, datasets = self._specs.make(request)
+            spec, used = self._specs.make(request)
             order = Order(
                 resources=Resources(threads=spec.threads),
                 job=msgspec.Raw(msgspec.json.encode(spec)),
-                reads=[each.name for each in datasets],
+                reads=used,
             )
             record = self._operations.start_job(
                 KIND,

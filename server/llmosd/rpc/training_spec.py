@@ -61,8 +61,8 @@ class TrainingSpecs:
         self._store = store
         self._datasets = datasets
 
-    def make(self, request: pb.TrainModelRequest) -> tuple[TrainSpec, list[DatasetVersionRecord]]:
-        """The spec, and the dataset versions that the run reads.
+    def make(self, request: pb.TrainModelRequest) -> tuple[TrainSpec, list[str]]:
+        """The spec, and the names of the versions, of datasets and models, that the run reads.
 
         Raises:
             InvalidField: parts that do not fit together.
@@ -86,8 +86,12 @@ class TrainingSpecs:
         values = self._values(request, objective, data, base)
         if held_out is not None:
             values["validation"] = self._folder(held_out)
-        spec = _build(values, request)
-        return spec, [record for record in (data, held_out) if record is not None]
+        models = [
+            self._model(getattr(request, field), field)
+            for field in ("init_from", "tokenizer_from", "teacher")
+        ]
+        used = [record.name for record in (data, held_out, *models) if record is not None]
+        return _build(values, request), used
 
     def _values(
         self,

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from llmos_client.operations import Operation
 
 _HEADERS = ("JOB", "KIND", "TARGET", "STATE", "PROGRESS", "LOSS", "TOKENS/S", "AGE")
-_SHORT = ("upload-model", "load-model", "unload-model")
+_SHORT = ("upload-model", "upload-dataset", "load-model", "unload-model")
 
 
 @click.command("jobs", cls=Command)
-@click.option("--all", "every", is_flag=True, help="Loading and unloading, too.")
+@click.option("--all", "every", is_flag=True, help="Uploading and loading, too.")
 @pass_settings
 def command(settings: Settings, every: bool) -> None:
     """List jobs, the newest first."""
