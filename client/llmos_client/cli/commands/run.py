@@ -26,7 +26,7 @@ class _Question:
 @click.option(
     "--raw",
     is_flag=True,
-    help="Continue the prompt as it stands, as models without a chat template do.",
+    help="Go on with the prompt as it stands, without the chat template.",
 )
 @click.option("--system", metavar="TEXT", help="The system message.")
 @sampling_options
