@@ -1,4 +1,4 @@
-"""Names of installed models for the shell's TAB; silence where the daemon is slow or away."""
+"""Names of models and datasets for the shell's TAB; silence where the daemon is slow or away."""
 
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,19 @@ def complete_model(ctx: "click.Context", _: "click.Parameter", incomplete: str) 
     try:
         with Client(address, timeout=_SECONDS) as client:
             return [m.id for m in client.list_models() if m.id.startswith(incomplete)]
+    except LlmosError:
+        return []
+
+
+def complete_dataset(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
+    """List the datasets whose names begin so."""
+    from llmos_client.client import Client
+    from llmos_client.errors import LlmosError
+
+    address = (ctx.find_root().params or {}).get("address")
+    try:
+        with Client(address, timeout=_SECONDS) as client:
+            return [d.id for d in client.list_datasets() if d.id.startswith(incomplete)]
     except LlmosError:
         return []
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "run",
     "chat": "chat",
     "tokenize": "tokenize",
+    "dataset": "dataset",
     "status": "status",
     "serve": "serve",
     "version": "version",
