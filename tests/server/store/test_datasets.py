@@ -15,7 +15,11 @@ from llmosd.store.datasets import DatasetReader, DatasetStore
 from llmosd.store.names import DatasetRef
 from llmosd.store.records import DatasetVersionRecord
 
-ROWS = [{"text": "b", "label": "é"}, {"text": "a\nb", "label": "\u2028"}, {"label": "x", "text": "c"}]
+ROWS = [
+    {"text": "b", "label": "é"},
+    {"text": "a\nb", "label": "\u2028"},
+    {"label": "x", "text": "c"},
+]
 SPLITS = ["train", "validation", "train"]
 
 

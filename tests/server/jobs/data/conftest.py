@@ -83,6 +83,11 @@ def workshop(tmp_path):
     return Workshop(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_told():
     return Told
+
+
+@pytest.fixture(scope="session")
+def make_workshop():
+    return Workshop

@@ -12,7 +12,15 @@ TEMPLATES = [
     "- {}\n- see above", "On 2024-03-15 at 12:30 I used {} for order #4711.", "\"{}\"", "Is it {}?",
     "v2.1.0 of the app sent {} to the server.",
 ]  # fmt: skip
-NAMES = ["anna", "joe.smith", "li_wei", "m.o-brien", "zhang.san88", "K.Müller"[:1] + ".muller", "ops"]
+NAMES = [
+    "anna",
+    "joe.smith",
+    "li_wei",
+    "m.o-brien",
+    "zhang.san88",
+    "K.Müller"[:1] + ".muller",
+    "ops",
+]
 HOSTS = ["example.com", "mail.example.co.uk", "qq.com", "uni-bonn.de", "a-b.io", "company.museum"]
 
 DECOYS = [

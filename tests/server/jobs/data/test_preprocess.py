@@ -16,7 +16,9 @@ def many(count, start=0):
 
 
 def test_an_empty_recipe_copies(workshop):
-    source = workshop.dataset([{"text": "The CAT!"}, {"text": "joe@example.com"}], license="CC0-1.0")
+    source = workshop.dataset(
+        [{"text": "The CAT!"}, {"text": "joe@example.com"}], license="CC0-1.0"
+    )
     digest = workshop.result.manifest.digest
     folder = workshop.clean(source)
     assert workshop.texts(folder) == ["The CAT!", "joe@example.com"]
@@ -93,9 +95,7 @@ def test_near_duplicates(workshop):
 
 
 def test_similar_rows_with_other_labels_share_a_split(workshop):
-    rows = [
-        {"text": f"{SENTENCE} {'again and again' * 5} {n}", "label": str(n)} for n in range(40)
-    ]
+    rows = [{"text": f"{SENTENCE} {'again and again' * 5} {n}", "label": str(n)} for n in range(40)]
     source = workshop.dataset(rows, "labelled")
     split = SplitSpec(validation=0.5)
     apart = workshop.read(workshop.clean(source, split=split))
@@ -108,14 +108,19 @@ def test_similar_rows_with_other_labels_share_a_split(workshop):
 def test_scratch_is_gone(workshop):
     folder = workshop.clean(workshop.dataset(many(20)), near_duplicates=0.8)
     assert not [path for path in folder.parent.iterdir() if "scratch" in path.name]
-    files = {"manifest.json", "rows.jsonl", "offsets.bin", "splits.bin", "recipe.json", "report.json"}
+    files = {
+        "manifest.json",
+        "rows.jsonl",
+        "offsets.bin",
+        "splits.bin",
+        "recipe.json",
+        "report.json",
+    }
     assert {path.name for path in folder.iterdir()} == files
 
 
 def test_splits_have_their_shares(workshop):
-    folder = workshop.clean(
-        workshop.dataset(many(2000)), split=SplitSpec(validation=0.1, test=0.2)
-    )
+    folder = workshop.clean(workshop.dataset(many(2000)), split=SplitSpec(validation=0.1, test=0.2))
     counts = workshop.result.manifest.splits
     # Three standard deviations of a binomial.
     assert abs(counts["validation"] - 200) < 41

@@ -93,9 +93,7 @@ def test_chinese_without_jieba_says_how_to_get_it(monkeypatch):
 
 def test_chinese_words_are_set_apart():
     """In a process of its own: jieba's sources warn when they are compiled."""
-    code = (
-        "from llmosd.jobs.data.steps import chinese_segmenter as s; print(s()('我爱北京，ok天安门'))"
-    )
+    code = "from llmosd.jobs.data.steps import chinese_segmenter as s; print(s()('我爱北京，ok天安门'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "我 爱 北京 ，ok 天安门"
 
