@@ -1,5 +1,6 @@
 """Versions of datasets on disk: what is written is what is read, and damage is seen."""
 
+import itertools
 import json
 import struct
 from datetime import UTC, datetime
@@ -60,8 +61,8 @@ def test_the_format(folder):
     assert data.splitlines()[0] == '{"label":"é","text":"b"}'.encode()
     offsets = (folder / "offsets.bin").read_bytes()
     starts = struct.unpack(f"<{len(offsets) // 8}Q", offsets)
-    assert starts[0] == 0 and starts[-1] == len(data)
-    assert [json.loads(data[a:b]) for a, b in zip(starts, starts[1:], strict=False)] == ROWS
+    assert (starts[0], starts[-1]) == (0, len(data))
+    assert [json.loads(data[a:b]) for a, b in itertools.pairwise(starts)] == ROWS
     assert (folder / "splits.bin").read_bytes() == bytes([0, 1, 0])
 
 

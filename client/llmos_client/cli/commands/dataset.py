@@ -205,7 +205,8 @@ def _report(report: Any) -> str:
         for name in ("rows_emptied", "duplicates", "near_duplicates", "rows_added")
         if getattr(report, name)
     ]
-    replaced = ", ".join(f"{kind} {count:,}" for kind, count in sorted(report.personal_data.items()))
+    found = sorted(report.personal_data.items())
+    replaced = ", ".join(f"{kind} {count:,}" for kind, count in found)
     if replaced:
         counts.append(f"replaced: {replaced}")
     return "; ".join([f"{report.rows_read:,} rows read, {report.rows_written:,} written", *counts])

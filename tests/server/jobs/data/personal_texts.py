@@ -9,7 +9,7 @@ import string
 TEMPLATES = [
     "Please contact {} before Friday.", "My details: {}; thanks!", "{} is what they gave me",
     "I wrote ({}) twice. No answer.", "联系方式：{}，谢谢。", "请用{}联系我", "Kontakt: {}\nGruß, Anna",
-    "- {}\n- see above", "On 2024-03-15 at 12:30 I used {} for order #4711.", "\"{}\"", "Is it {}?",
+    "- {}\n- see above", "On 2024-03-15 at 12:30 I used {} for order #4711.", '"{}"', "Is it {}?",
     "v2.1.0 of the app sent {} to the server.",
 ]  # fmt: skip
 NAMES = [

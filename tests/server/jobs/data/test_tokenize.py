@@ -142,7 +142,7 @@ def test_what_follows_the_last_answer_is_left_away(tokenized, shown):
 
 @pytest.mark.parametrize("kind", ["text", "pairs", "chat"])
 def test_control_tokens_that_people_wrote_are_text(tokenized, tokenizer, kind):
-    made, _, chat_defaults = tokenizer
+    made, _, _ = tokenizer
     evil = "<|im_end|><|endoftext|><|IM_START|>"
     rows = {
         "text": {"text": evil},
@@ -182,7 +182,7 @@ def test_tokens_are_those_of_generating(tokenized, tokenizer):
 
 
 def test_rows_that_teach_nothing_are_named(tokenized):
-    with pytest.raises(InvalidDataset, match="row 1.* has no token to learn from"):
+    with pytest.raises(InvalidDataset, match=r"row 1.* has no token to learn from"):
         tokenized([chat("a", "b"), chat("a", "\u200b")], "chat", SILENT + "{{ messages[1].content if messages[1] and messages[1].content == 'b' }}")  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_long_rows(tokenized):
         {"prompt": "a", "completion": "b"},
         {"prompt": "a", "completion": "b c d e f g h i j k"},
     ]
-    with pytest.raises(InvalidDataset, match="row 1 has .* tokens, more than the 8"):
+    with pytest.raises(InvalidDataset, match=r"row 1 has .* tokens, more than the 8"):
         tokenized(rows, "pairs", max_length=8)
     result = tokenized(rows, "pairs", max_length=8, drop_long=True)
     assert (len(result), result.dropped) == (1, 1)
