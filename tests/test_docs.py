@@ -87,10 +87,16 @@ def test_command_is_there(line):
 
 def parse_llmos(words):
     group = cli.make_context("llmos", words, obj=Settings())
-    name, command, rest = cli.resolve_command(group, [*group._protected_args, *group.args])
-    with command.make_context(name, rest, parent=group) as context:
-        if name == "serve":
-            parse_llmosd(context.params["arguments"])
+    while True:
+        name, command, rest = group.command.resolve_command(
+            group, [*group._protected_args, *group.args]
+        )
+        with command.make_context(name, rest, parent=group) as context:
+            if name == "serve":
+                parse_llmosd(context.params["arguments"])
+        if not isinstance(command, click.Group):
+            return
+        group = context
 
 
 def parse_llmosd(words):
@@ -110,6 +116,10 @@ def test_the_parsers_refuse():
         parse_llmos(["run", "smollm2", "--temprature", "1"])
     with pytest.raises(click.UsageError):
         parse_llmos(["fly"])
+    with pytest.raises(click.UsageError):
+        parse_llmos(["dataset", "add", "x.jsonl", "--name", "a", "--kid", "text"])
+    with pytest.raises(click.UsageError):
+        parse_llmos(["dataset", "fly"])
     with pytest.raises(SystemExit):
         parse_llmosd(["--listn", "x"])
 

@@ -34,13 +34,27 @@ def test_llmosd_page_has_every_flag():
 
 def test_llmos_page_has_every_command_and_option():
     missing = []
-    for name in cli.list_commands(None):
+    for name, command in commands(cli):
         if not re.search(rf"^\.It Cm {name}\b", MAN["llmos"].read_text(), re.MULTILINE):
             missing.append(name)
-        options = [p for p in cli.get_command(None, name).params if isinstance(p, click.Option)]
+        options = [p for p in command.params if isinstance(p, click.Option)]
         flags = [flag for option in options for flag in option.opts]
         missing += [f"{name} {flag}" for flag in flags if not mentions("llmos", flag)]
     assert missing == []
+
+
+def commands(group, above=""):
+    """(name, command) of all commands, those of groups as "dataset add"."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+def test_commands_of_groups_are_seen():
+    assert "dataset clean" in dict(commands(cli))
 
 
 def mentions(program, flag):

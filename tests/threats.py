@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from llmos.v1 import (
     admin_service_pb2,
+    dataset_service_pb2,
     generation_service_pb2,
     model_service_pb2,
     operation_service_pb2,
@@ -30,6 +31,7 @@ from llmos.v1 import (
 # Importing them registers their descriptors, by which the methods are found.
 REGISTERED = (
     admin_service_pb2,
+    dataset_service_pb2,
     generation_service_pb2,
     health_pb2,
     model_service_pb2,
@@ -160,7 +162,7 @@ def methods(channel):
 def method(name):
     """One method of ours by its short name, "Generate"."""
     pool = descriptor_pool.Default()
-    for service in ("Generation", "Tokenization", "Model", "Operation", "Admin"):
+    for service in ("Generation", "Tokenization", "Model", "Dataset", "Operation", "Admin"):
         described = pool.FindServiceByName(f"llmos.v1.{service}Service").methods_by_name.get(name)
         if described:
             return _method(described)

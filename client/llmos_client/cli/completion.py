@@ -1,4 +1,4 @@
-"""Names of installed models for the shell's TAB; silence where the daemon is slow or away."""
+"""Names of models and datasets for the shell's TAB; silence where the daemon is slow or away."""
 
 from typing import TYPE_CHECKING
 

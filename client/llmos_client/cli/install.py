@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from llmos_client.cli.options import Settings
 from llmos_client.cli.output import human_bytes, print_json
@@ -11,6 +12,8 @@ from llmos_client.cli.progress import Progress
 from llmos_client.client import Client
 from llmos_client.results import ModelVersion, Operation
 from llmos_client.upload import LocalFile
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,8 @@ def install(client: Client, plan: Plan, progress: Progress) -> ModelVersion:
     return wait_or_cancel(client, operation, progress)
 
 
-def wait_or_cancel(
-    client: Client, operation: Operation[ModelVersion], progress: Progress
-) -> ModelVersion:
-    """Wait for the new version; on Ctrl-C cancel the operation first."""
+def wait_or_cancel(client: Client, operation: Operation[R], progress: Progress) -> R:
+    """Wait for what comes of an operation; on Ctrl-C cancel it first."""
     try:
         return client.wait_operation(operation, progress).result()
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmos_client.cli.completion import complete_model
+from llmos_client.cli.completion import complete_dataset, complete_model
 
 if TYPE_CHECKING:
     from llmos_client.client import Client
@@ -42,6 +42,28 @@ class Command(click.Command):
         super().__init__(name, params=params, **more)
 
 
+class Group(click.Group):
+    """Commands under one name, such as `llmos dataset`; takes the same options before them."""
+
+    command_class = Command
+
+    def __init__(self, name: str | None = None, **more: Any) -> None:
+        params = [*more.pop("params", []), *common_options()]
+        super().__init__(name, params=params, **more)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a word that is none is an error with a suggestion."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.commands, n=1)
+            guess = f"Did you mean: {close[0]}?" if close else f"See: {ctx.command_path} --help."
+            ctx.fail(f"no such command: {args[0]}. {guess}")
+        return super().resolve_command(ctx, args)
+
+
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
@@ -75,6 +97,11 @@ def model_argument(metavar: str = "MODEL") -> Callable[[F], F]:
     return click.argument(
         "model", metavar=metavar, shell_complete=complete_model, callback=remember
     )
+
+
+def dataset_argument() -> Callable[[F], F]:
+    """Take a dataset's name, completed with those that are there."""
+    return click.argument("name", shell_complete=complete_dataset)
 
 
 def _set(name: str) -> Callable[[click.Context, click.Parameter, str | None], None]:

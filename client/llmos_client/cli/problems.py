@@ -162,6 +162,8 @@ _HINTS: dict[str, Callable[[LlmosError, Settings], str]] = {
     "CONTEXT_LENGTH_EXCEEDED": _with_model("Try: a shorter prompt, or a lower --max-tokens."),
     "CHAT_TEMPLATE_FAILED": _with_model("Try: llmos run --raw {model}."),
     "INVALID_MODEL_FILE": _with_model("Try: llmos status, which lists what can be imported."),
+    "INVALID_DATASET": _with_model("Mend the rows, then add the file again."),
+    "DATASET_IN_USE": _later,
     "INSUFFICIENT_MEMORY": _memory,
     "INSUFFICIENT_DISK": _disk,
     "QUEUE_FULL": _later,

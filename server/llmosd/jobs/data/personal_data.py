@@ -174,6 +174,8 @@ _PHONE = "|".join(
         r"[2-9][0-9]{2}[ .-][0-9]{4}" + _END,
         # China, mobile.
         _PHONE_BEGIN + r"(?:86[ -])?1[3-9][0-9][ .-]?[0-9]{4}[ .-]?[0-9]{4}" + _END,
+        # France, in pairs.
+        _PHONE_BEGIN + r"0[1-9](?:[ .-][0-9]{2}){4}" + _END,
         # China's landlines, and Europe within a country.
         _PHONE_BEGIN + r"\(?0[1-9][0-9]{1,3}\)?[ /-][0-9]{3,4}[ -]?[0-9]{3,5}" + _END,
     )
