@@ -28,7 +28,7 @@ def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Networ
 
     GPT-2's way (Radford et al., 2019): normal with deviation 0.02, of what is added to the
     residual 0.02 / sqrt(2 layers); norms one, biases zero. The embedding's deviation is at most
-    0.4 / sqrt(hidden): where it is the head too, scores of the first step would otherwise be wide
+    0.3 / sqrt(hidden): where it is the head too, scores of the first step would otherwise be wide
     enough to make the loss greater than that of guessing.
 
     Raises:
@@ -38,7 +38,7 @@ def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Networ
     network.fill_buffers()
     generator = torch.Generator().manual_seed(seed)
     residual = _STD / math.sqrt(2 * config.num_layers)
-    head = min(_STD, 0.4 / math.sqrt(config.hidden_size))
+    head = min(_STD, 0.3 / math.sqrt(config.hidden_size))
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
