@@ -1,5 +1,6 @@
 """The job that trains: dataset to tokens, tokens to weights, weights to a version's folder."""
 
+import math
 from collections.abc import Callable
 
 from llmosd.errors import OperationInterrupted
@@ -91,9 +92,9 @@ def _translated(event: events.Event) -> JobEvent:
                 "tokens_per_second": event.tokens_per_second,
                 **event.metrics,
             }
-            return MetricEvent(event.step, "training", values)
+            return MetricEvent(event.step, "training", _finite(values))
         case events.Evaluation():
-            return MetricEvent(event.step, "evaluation", event.metrics)
+            return MetricEvent(event.step, "evaluation", _finite(event.metrics))
         case events.CheckpointSaved():
             return CheckpointEvent(event.step)
         case events.Sample():
@@ -101,3 +102,8 @@ def _translated(event: events.Event) -> JobEvent:
         case events.Warned():
             return WarningEvent(event.message)
     raise AssertionError(event)
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    """What JSON can hold: a warning tells of the rest."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -117,10 +117,11 @@ class JobWatch:
                 self._end = line.event
             elif isinstance(line.event, CheckpointEvent):
                 self._losses = 0
+            elif isinstance(line.event, PhaseEvent) and line.event.phase == "RUNNING":
+                self._journal.set_phase(self._id, "RUNNING")
             elif isinstance(line.event, PhaseEvent):
-                self._journal.set_phase(self._id, line.event.phase)
-                if line.event.phase == "PAUSED":
-                    self._losses = 0
+                # The phase itself changes once the process is gone, and its memory is back.
+                self._losses = 0
 
     def _enforce_cancel(self) -> None:
         """End a worker that does not hear: it is cancelled, and there is nothing to save."""

@@ -1,5 +1,6 @@
 """What a run needs before its first step: a tokenizer, and the datasets as tokens."""
 
+import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from llmosd.store.manifest import (
     GenerationDefaults,
     encode_json,
 )
+from llmosd.text.templates import TemplateRenderer
+from llmosd.text.training_text import TrainingText
 
 _LARGEST = 64 * 1024 * 1024
 
@@ -52,7 +55,22 @@ def prepare(spec: TrainSpec, folder: Path, cache: Path, progress: Progress) -> P
     if spec.validation:
         with DatasetReader(Path(spec.validation)) as reader:
             validation = _tokens(spec, reader, None, files, cache, progress)
-    return Prepared(train, validation, files)
+    prompts = asyncio.run(_prompts(spec, files))
+    return Prepared(train, validation, files._replace(prompts=prompts))
+
+
+async def _prompts(spec: TrainSpec, files: ModelFiles) -> tuple[list[int], ...]:
+    """The ids of the samples' prompts, asked as a user would ask the finished model."""
+    if not spec.samples:
+        return ()
+    defaults = msgspec.json.decode(files.generation, type=GenerationDefaults)
+    template = files.chat_template.decode() if files.chat_template is not None else None
+    renderer = TemplateRenderer()
+    try:
+        text = TrainingText(files.tokenizer, defaults, template, renderer)
+        return tuple([await text.prompt(each) for each in spec.samples])
+    finally:
+        await renderer.close()
 
 
 def _tokens(

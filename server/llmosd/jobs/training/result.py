@@ -33,11 +33,15 @@ from llmosd.store.manifest import (
 
 
 class ModelFiles(NamedTuple):
-    """Small files that a trained version takes over as they are."""
+    """Small files that a trained version takes over as they are.
+
+    `prompts` are the ids of the spec's `samples`.
+    """
 
     tokenizer: bytes
     generation: bytes
     chat_template: bytes | None = None
+    prompts: tuple[list[int], ...] = ()
 
 
 class Written(NamedTuple):

@@ -85,6 +85,7 @@ class _Run:
         self._events, self._control = events, control
         self._parts = Parts(spec, data, files.tokenizer)
         self._tokenizer = Tokenizer.from_str(files.tokenizer.decode())
+        self._prompts = files.prompts
         self._generation = msgspec.json.decode(files.generation, type=GenerationDefaults)
         self._trainer = self._make_trainer(data, validation)
         identity = msgspec.json.encode(spec, order="sorted") + data.digest.encode()
@@ -202,11 +203,12 @@ class _Run:
         if network.config.head != "language" or not network.causal:
             return
         step = self._trainer.run.step
-        for number, prompt in enumerate(self._spec.samples):
+        prompts = zip(self._spec.samples, self._prompts, strict=True)
+        for number, (prompt, ids) in enumerate(prompts):
             text = sample(
                 network,
                 self._tokenizer,
-                prompt,
+                ids,
                 tokens=self._spec.sample_tokens,
                 generation=self._generation,
                 seed=seed_of(self._spec.seed, SAMPLES, step << 16 | number),

@@ -11,22 +11,18 @@ from llmosd.store.manifest import GenerationDefaults
 def sample(
     network: Network,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: list[int],
     *,
     tokens: int,
     generation: GenerationDefaults,
     seed: int,
 ) -> str:
-    """Continue `prompt` by at most `tokens` tokens, or until the model ends its answer.
+    """Continue the ids of `prompt` by at most `tokens` tokens, or until the model ends its answer.
 
     Every token is drawn from the whole distribution at the author's temperature, 0.8 where none
     is given; at 0 it is the likeliest. The whole text is read again for each: no cache.
     """
-    ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False).ids
-    if generation.add_bos and generation.bos_token_id is not None:
-        ids = [generation.bos_token_id, *ids]
-    if not ids:
-        ids = [generation.bos_token_id or 0]
+    ids = prompt or [generation.bos_token_id or 0]
     temperature = 0.8 if generation.temperature is None else generation.temperature
     generator = torch.Generator().manual_seed(seed)
     context = network.config.context_length
@@ -42,7 +38,7 @@ def sample(
                 break
             answer.append(token)
     network.train(training)
-    text: str = tokenizer.decode(answer, skip_special_tokens=False)
+    text: str = tokenizer.decode(answer, skip_special_tokens=True)
     return text
 
 
