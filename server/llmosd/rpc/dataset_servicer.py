@@ -126,7 +126,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         return resources.operation(started, self._operations)
 
     def _resolve(self, name: str, field: str = "name") -> DatasetVersionRecord:
-        return self._table.resolve(DatasetRef.parse(name, field))
+        return self._datasets.locate(name, field)[0]
 
     def _examples(
         self, record: DatasetVersionRecord, split: Split | None, start: int, size: int

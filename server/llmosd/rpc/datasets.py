@@ -88,6 +88,14 @@ class Datasets:
             payload_digest=payload_digest,
         )
 
+    def locate(self, name: str, field: str = "dataset") -> tuple[DatasetVersionRecord, Path]:
+        """The version that a name means, and its folder, for a job to read.
+
+        Raises DatasetNotFound, and InvalidField or PathNotAllowed naming `field`.
+        """
+        record = self.table.resolve(DatasetRef.parse(name, field))
+        return record, self.store.place(record.dataset_id, record.version)
+
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[None]:
         """While inside, the version is not deleted."""
