@@ -242,7 +242,7 @@ def test_repeating_a_request(client, files):
 @pytest.fixture
 def slow(client, files):
     """An operation that runs for a while on datasets/reviews."""
-    rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(1500)]
+    rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(600)]
     add(client, files(rows))
     operation = client.preprocess_dataset(
         "reviews", dataset_id="tidy", wait=False, near_duplicates=0.9, strip_punctuation=True
@@ -278,7 +278,7 @@ def test_a_crash_leaves_nothing(tmp_path, files):
     process = DaemonProcess(tmp_path / "d")
     root = process.folder / "state" / "datasets"
     with process.client() as client:
-        rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(1500)]
+        rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(600)]
         add(client, files(rows))
         before = client.list_dataset_versions()
         client.preprocess_dataset("reviews", wait=False, near_duplicates=0.9)
