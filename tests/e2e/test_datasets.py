@@ -322,6 +322,20 @@ def test_damage_is_told(daemon, client, files):
     assert len(client.list_examples("reviews", limit=None)) == 60
 
 
+def test_a_damaged_version_hides_no_other(daemon, client, files):
+    whole, damaged = add(client, files()), add(client, files(), name="damaged")
+    path = daemon.folder / "state/datasets/damaged/1/manifest.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataCorruptError, match=r"manifest\.json"):
+        client.get_dataset_version("damaged")
+    assert client.list_dataset_versions()[1] == whole
+    listed = client.get_dataset("damaged").newest
+    assert (listed.digest, listed.row_count, listed.train_rows) == (damaged.digest, 60, 0)
+    with pytest.raises(DataCorruptError):
+        client.preprocess_dataset("damaged", lowercase=True).result()
+    client.delete_dataset("damaged")
+
+
 def test_the_front_answers_while_a_job_works(client, slow):
     seconds = []
     for _ in range(20):
