@@ -17,7 +17,9 @@ DATA = {
     "architectures.dtypes",
     "jobs.messages",
     "jobs.specs",
-    "jobs.training.events", "jobs.context", "jobs.outcome",
+    "jobs.training.events",
+    "jobs.context",
+    "jobs.outcome",
 }
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {

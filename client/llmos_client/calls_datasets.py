@@ -87,7 +87,7 @@ def preprocess_dataset(
 ) -> Call[results.Operation[datasets.DatasetVersion]]:
     """Call PreprocessDataset."""
     request = dataset_service_pb2.PreprocessDatasetRequest(
-        name=name, dataset_id=dataset_id, recipe=make_recipe(recipe), request_id=request_id
+        name=name, dataset_id=dataset_id or None, recipe=make_recipe(recipe), request_id=request_id
     )
     return Call("datasets", "PreprocessDataset", request, parsing_operations.operation)
 

@@ -242,7 +242,7 @@ def test_repeating_a_request(client, files):
 @pytest.fixture
 def slow(client, files):
     """An operation that runs for a while on datasets/reviews."""
-    rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(1500)]
+    rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(600)]
     add(client, files(rows))
     operation = client.preprocess_dataset(
         "reviews", dataset_id="tidy", wait=False, near_duplicates=0.9, strip_punctuation=True
@@ -278,7 +278,7 @@ def test_a_crash_leaves_nothing(tmp_path, files):
     process = DaemonProcess(tmp_path / "d")
     root = process.folder / "state" / "datasets"
     with process.client() as client:
-        rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(1500)]
+        rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(600)]
         add(client, files(rows))
         before = client.list_dataset_versions()
         client.preprocess_dataset("reviews", wait=False, near_duplicates=0.9)
@@ -320,6 +320,20 @@ def test_damage_is_told(daemon, client, files):
         client.list_examples("reviews")
     path.write_bytes(data)
     assert len(client.list_examples("reviews", limit=None)) == 60
+
+
+def test_a_damaged_version_hides_no_other(daemon, client, files):
+    whole, damaged = add(client, files()), add(client, files(), name="damaged")
+    path = daemon.folder / "state/datasets/damaged/1/manifest.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataCorruptError, match=r"manifest\.json"):
+        client.get_dataset_version("damaged")
+    assert client.list_dataset_versions()[1] == whole
+    listed = client.get_dataset("damaged").newest
+    assert (listed.digest, listed.row_count, listed.train_rows) == (damaged.digest, 60, 0)
+    with pytest.raises(DataCorruptError):
+        client.preprocess_dataset("damaged", lowercase=True).result()
+    client.delete_dataset("damaged")
 
 
 def test_the_front_answers_while_a_job_works(client, slow):

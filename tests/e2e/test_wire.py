@@ -78,11 +78,19 @@ def mutated(data, chance):
 
 
 def test_reflection_lists_what_is_served(methods):
-    """The walk below misses nothing: six services of ours, operations, health, reflection."""
+    """The walk below misses nothing: seven services of ours, operations, health, reflection."""
     services = {method.path.split("/")[1] for method in methods}
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
-        for name in ("Admin", "Generation", "Model", "Operation", "Scoring", "Tokenization")
+        for name in (
+            "Admin",
+            "Dataset",
+            "Generation",
+            "Model",
+            "Operation",
+            "Scoring",
+            "Tokenization",
+        )
     }
     assert {"google.longrunning.Operations", "grpc.health.v1.Health"} < services
     assert len(methods) >= 25
@@ -163,7 +171,10 @@ def test_unknown_values_of_every_enum(channel, methods):
                 continue
             for value in (99, 2**31 - 1, -1):
                 request = method.request()
-                setattr(place(request, above), field.name, value)
+                if field.is_repeated:
+                    getattr(place(request, above), field.name).append(value)
+                else:
+                    setattr(place(request, above), field.name, value)
                 found = refusal(channel, method, request.SerializeToString())
                 assert found.label == "INVALID_ARGUMENT/INVALID_FIELD", (method.path, field.name)
                 path = ".".join([f.name for f in above] + [field.name])

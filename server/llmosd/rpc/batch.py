@@ -9,16 +9,16 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
-from llmos.v1 import priority_pb2
 from llmos.v1 import generation_service_pb2 as pb
+from llmos.v1 import priority_pb2
 from llmosd.errors import EngineLost, InvalidField, LlmosError, QueueFull, ServerDraining
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generator import Generator
-from llmosd.store.datasets import DatasetReader
 from llmosd.store.catalog import Catalog
-from llmosd.store.names import DatasetRef, ModelRef
+from llmosd.store.datasets import DatasetReader
+from llmosd.store.names import DatasetRef
 from llmosd.store.run_directory import OUT, Order, RunDirectory
 from llmosd.supervisor.pool import ModelPool
 
@@ -224,7 +224,9 @@ def _prompt(
     if request.system:
         messages = [{"role": "system", "content": request.system}, *messages]
     for message in messages:
-        prompt.chat.messages.add(role=message["role"], content=message["content"])
+        prompt.chat.messages.add(
+            role=f"ROLE_{message['role'].upper()}", content=message["content"]
+        )
     return prompt
 
 

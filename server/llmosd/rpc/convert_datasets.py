@@ -7,7 +7,7 @@ import msgspec
 
 from llmos.v1 import dataset_pb2
 from llmos.v1 import dataset_service_pb2 as pb
-from llmosd.errors import DataCorrupt
+from llmosd.errors import DataCorrupt, UnsafeFile
 from llmosd.jobs.specs import (
     NoiseSpec,
     PersonalData,
@@ -98,21 +98,11 @@ def _recipe_message(recipe: Recipe) -> dataset_pb2.Recipe:
 
 def version(record: DatasetVersionRecord, store: DatasetStore) -> dataset_pb2.DatasetVersion:
     """A version, with what its small files say. Raises DataCorrupt, UnsafeFile."""
+    result = _recorded(record)
     manifest = store.manifest(record.dataset_id, record.version)
-    result = dataset_pb2.DatasetVersion(
-        name=record.name,
-        create_time=convert.timestamp(record.create_time),
-        kind=_key(KINDS, record.kind),
-        row_count=record.row_count,
-        train_rows=manifest.splits.get("train", 0),
-        validation_rows=manifest.splits.get("validation", 0),
-        test_rows=manifest.splits.get("test", 0),
-        byte_size=record.byte_size,
-        digest=record.digest,
-        license=record.license,
-        source=record.source,
-        lineage=manifest.lineage,
-    )
+    result.lineage.update(manifest.lineage)
+    for split, rows in manifest.splits.items():
+        setattr(result, f"{split}_rows", rows)
     try:
         data = store.read_file(record.dataset_id, record.version, RECIPE)
         made_by = msgspec.json.decode(data, type=Recipe | None)
@@ -126,12 +116,33 @@ def version(record: DatasetVersionRecord, store: DatasetStore) -> dataset_pb2.Da
     return result
 
 
+def listed(record: DatasetVersionRecord, store: DatasetStore) -> dataset_pb2.DatasetVersion:
+    """As `version`, but one that is damaged does not hide the others: what the catalog knows."""
+    try:
+        return version(record, store)
+    except (DataCorrupt, UnsafeFile):
+        return _recorded(record)
+
+
+def _recorded(record: DatasetVersionRecord) -> dataset_pb2.DatasetVersion:
+    return dataset_pb2.DatasetVersion(
+        name=record.name,
+        create_time=convert.timestamp(record.create_time),
+        kind=_key(KINDS, record.kind),
+        row_count=record.row_count,
+        byte_size=record.byte_size,
+        digest=record.digest,
+        license=record.license,
+        source=record.source,
+    )
+
+
 def dataset(record: DatasetRecord, store: DatasetStore) -> dataset_pb2.Dataset:
     """A dataset with its newest version."""
     return dataset_pb2.Dataset(
         name=record.name,
         create_time=convert.timestamp(record.create_time),
-        newest=version(record.newest, store),
+        newest=listed(record.newest, store),
         version_count=record.version_count,
     )
 

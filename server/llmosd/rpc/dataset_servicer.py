@@ -72,7 +72,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         dataset_id = None if every else DatasetRef.parse(request.parent, "parent").dataset_id
         found = self._table.versions(dataset_id, size + 1, (at[0], paging.number(at[1])))
         response = pb.ListDatasetVersionsResponse(
-            versions=[convert_datasets.version(record, self._store) for record in found[:size]]
+            versions=[convert_datasets.listed(record, self._store) for record in found[:size]]
         )
         if len(found) > size:
             last = found[size - 1]
@@ -108,8 +108,9 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         at = paging.position(request.page_token, 1)
         start = paging.number(at[0]) if at else 0
         size, split = paging.size(request.page_size), convert_datasets.SPLITS[request.split]
-        with self._datasets.reading(record.name):
-            return await asyncio.to_thread(self._examples, record, split, start, size)
+        # Opened here, so that a version that is deleted meanwhile is read to the page's end.
+        with self._store.open(record.dataset_id, record.version) as reader:
+            return await asyncio.to_thread(_examples, reader, split, start, size)
 
     async def PreprocessDataset(
         self, request: pb.PreprocessDatasetRequest, _context: Any
@@ -126,23 +127,24 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         return resources.operation(started, self._operations)
 
     def _resolve(self, name: str, field: str = "name") -> DatasetVersionRecord:
-        return self._table.resolve(DatasetRef.parse(name, field))
+        return self._datasets.locate(name, field)[0]
 
-    def _examples(
-        self, record: DatasetVersionRecord, split: Split | None, start: int, size: int
-    ) -> pb.ListExamplesResponse:
-        response = pb.ListExamplesResponse()
-        taken = 0
-        with self._store.open(record.dataset_id, record.version) as reader:
-            for index in _indices(reader, split, start):
-                line = reader.line(index)
-                taken += len(line)
-                if len(response.examples) == size or (response.examples and taken > _PAGE_BYTES):
-                    response.next_page_token = paging.token(index)
-                    break
-                example = convert_datasets.example(index, reader.split_of(index), line)
-                response.examples.append(example)
-        return response
+
+def _examples(
+    reader: DatasetReader, split: Split | None, start: int, size: int
+) -> pb.ListExamplesResponse:
+    """A page of rows, ended early where they are long."""
+    response = pb.ListExamplesResponse()
+    taken = 0
+    for index in _indices(reader, split, start):
+        line = reader.line(index)
+        taken += len(line)
+        if len(response.examples) == size or (response.examples and taken > _PAGE_BYTES):
+            response.next_page_token = paging.token(index)
+            break
+        example = convert_datasets.example(index, reader.split_of(index), line)
+        response.examples.append(example)
+    return response
 
 
 def _indices(reader: DatasetReader, split: Split | None, start: int) -> Iterator[int]:

@@ -31,8 +31,8 @@ def _nobody() -> Collection[str]:
 class Datasets:
     """Versions that come, and who reads them.
 
-    `users` is asked before a version is deleted: it returns the resource names of the versions that
-    jobs other than ours read.
+    `users` is asked before a version is deleted, and may be set later: it returns the resource
+    names of the versions that other jobs read.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Datasets:
         self.table, self.store = catalog.datasets, store
         self._operations, self._jobs = operations, jobs
         self._max_bytes = max_bytes
-        self._users = users
+        self.users = users
         self._reading = Counter[str]()
 
     async def receive(self, requests: AsyncIterator[pb.UploadDatasetRequest]) -> OperationRecord:
@@ -116,6 +116,14 @@ class Datasets:
         finally:
             self.store.discard(staging)
 
+    def locate(self, name: str, field: str = "dataset") -> tuple[DatasetVersionRecord, Path]:
+        """The version that a name means, and its folder, for a job to read.
+
+        Raises DatasetNotFound, and InvalidField or PathNotAllowed naming `field`.
+        """
+        record = self.table.resolve(DatasetRef.parse(name, field))
+        return record, self.store.place(record.dataset_id, record.version)
+
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[None]:
         """While inside, the version is not deleted."""
@@ -127,7 +135,7 @@ class Datasets:
 
     def check_unused(self, records: list[DatasetVersionRecord]) -> None:
         """Raise DatasetInUse where a job reads one of the versions."""
-        used = {*self._users(), *(name for name, count in self._reading.items() if count > 0)}
+        used = {*self.users(), *(name for name, count in self._reading.items() if count > 0)}
         for record in records:
             if record.name in used:
                 raise DatasetInUse(

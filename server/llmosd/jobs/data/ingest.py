@@ -146,8 +146,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise BadRow(f"field {quoted(twice)} is there twice")
+        for name, _ in pairs:
+            if name in seen:
+                raise BadRow(f"field {quoted(name)} is there twice")
+            seen.add(name)
     return row
 
 

@@ -215,11 +215,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     gigabytes = float(os.environ.get("LLMOS_DATASET_GB", "0"))
     size = int(gigabytes * 1e9) or 60_000_000
     file = tmp_path / "a.jsonl"
+    words = [" ".join(f"word{(n * 31 + at * 7) % 5003}" for at in range(400)) for n in range(500)]
     with file.open("w") as out:
         written = row = 0
         while written < size:
-            words = " ".join(f"word{(row * 31 + at * 7) % 5003}" for at in range(400))
-            written += out.write(json.dumps({"text": f"{row} {words}"}) + "\n")
+            written += out.write(f'{{"text": "{row} {words[row % 500]}"}}\n')
             row += 1
     folders = [tmp_path / "checked", tmp_path / "cleaned"]
     for folder in folders:
