@@ -1,15 +1,16 @@
-"""What a client does with jobs that train: start, pause, save, resume."""
+"""What a client does with jobs: start, pause, save, resume."""
 
 from typing import Any, Unpack
 
-from llmos_client import results, training_calls
+from llmos_client import datasets, results, training_calls
+from llmos_client.batches import batch_generate
 from llmos_client.connection import Connection
-from llmos_client.options import TrainOptions
+from llmos_client.options import GenerateOptions, TrainOptions
 from llmos_client.training_requests import train_request
 
 
 class TrainingMethods(Connection):
-    """The part of Client about training; watch a job by `watch_operation`."""
+    """The part of Client about jobs; watch one by `watch_operation`."""
 
     def train_model(
         self, model_id: str, dataset: str, **options: Unpack[TrainOptions]
@@ -40,3 +41,26 @@ class TrainingMethods(Connection):
     def list_checkpoints(self, name: str) -> list[results.Checkpoint]:
         """List a job's checkpoints, oldest first."""
         return self._call(training_calls.list_checkpoints(name))
+
+    def batch_generate(
+        self,
+        model: str,
+        dataset: str,
+        output: str,
+        *,
+        system: str = "",
+        concurrency: int | None = None,
+        request_id: str = "",
+        **options: Unpack[GenerateOptions],
+    ) -> results.Operation[datasets.DatasetVersion]:
+        """Queue a job that answers the rows of a dataset; the answers become another one."""
+        call = batch_generate(
+            model,
+            dataset,
+            output,
+            system=system,
+            concurrency=concurrency,
+            request_id=request_id,
+            **options,
+        )
+        return self._call(call)

@@ -240,9 +240,9 @@ def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
     result = operation.result()
     if settings.json:
         return 0
-    version = getattr(result, "version", None)
-    if version is None:
-        click.echo(f"{operation.name}: {operation.state}")
+    version: Any = getattr(result, "version", None)
+    if not hasattr(version, "name"):  # a dataset's is a number
+        click.echo(f"made {result.name}: {result.row_count:,} rows")
         return 0
     figures = "  ".join(f"{name} {_number(value)}" for name, value in result.metrics.items())
     click.echo(f"made {version.name} after {result.steps:,} steps ({result.ended_by})")

@@ -26,6 +26,7 @@ _COMMANDS = {
     "chat": "chat",
     "tokenize": "tokenize",
     "dataset": "dataset",
+    "batch": "batch",
     "train": "train",
     "jobs": "jobs",
     "watch": "watch",

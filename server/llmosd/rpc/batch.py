@@ -18,7 +18,7 @@ from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generator import Generator
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetReader
-from llmosd.store.names import DatasetRef
+from llmosd.store.names import DatasetRef, ModelRef
 from llmosd.store.run_directory import OUT, Order, RunDirectory
 from llmosd.supervisor.pool import ModelPool
 
@@ -78,10 +78,10 @@ class Batches:
         """Answer the rows that have no answer yet; see inside_jobs."""
         spec = msgspec.json.decode(order.job, type=BatchSpec)
         request = pb.BatchGenerateRequest.FromString(b64decode(spec.request))
-        with (
-            self._open(spec.dataset) as reader,
-            _Answers(context.folder / OUT / ANSWERS) as answers,
-        ):
+        # Nobody need have loaded it.
+        self._pool.want(self._catalog.resolve(ModelRef.parse(spec.model)), None, None)
+        path = context.folder / OUT / ANSWERS
+        with self._open(spec.dataset) as reader, _Answers(path) as answers:
             todo = (row for row in range(len(reader)) if row not in answers.rows)
             workers = [
                 asyncio.create_task(self._work(todo, reader, spec, request, answers, context))
@@ -142,7 +142,8 @@ class Batches:
                 if answers.failed <= _MOST_WARNINGS:
                     context.warn(f"row {row}: {error.message}")
             else:
-                answers.add(_Answer(row, text=text))
+                # A row of a dataset holds no NUL character, and a random network may well say one.
+                answers.add(_Answer(row, text=text.replace("\0", "\ufffd")))
             context.report("generate", len(answers.rows), len(reader), "rows")
             context.check_cancelled()
 
@@ -224,9 +225,7 @@ def _prompt(
     if request.system:
         messages = [{"role": "system", "content": request.system}, *messages]
     for message in messages:
-        prompt.chat.messages.add(
-            role=f"ROLE_{message['role'].upper()}", content=message["content"]
-        )
+        prompt.chat.messages.add(role=f"ROLE_{message['role'].upper()}", content=message["content"])
     return prompt
 
 

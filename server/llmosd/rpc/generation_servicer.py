@@ -9,6 +9,7 @@ from google.longrunning import operations_proto_pb2 as lro
 
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
+from llmosd.errors import InvalidField
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import batch, convert, resources
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome
@@ -89,6 +90,8 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         record = self._operations.repeated(request.request_id, digest)
         if record is None:
+            if request.sampling.n > 1:
+                raise InvalidField.of("sampling.n", "a row has one answer")
             model = self._catalog.resolve(ModelRef.parse(request.model))
             ref = DatasetRef.parse(request.dataset, "dataset")
             dataset = self._catalog.datasets.resolve(ref)
