@@ -1,4 +1,4 @@
-"""`make demo`: a private daemon, the default model, a streamed answer. One line per stage.
+"""`make demo`: a daemon, the default model, an answer, a training. One line per stage.
 
 Exit status 0 only if every stage met its check. State lives in a temporary folder; the verified
 model file and the compiled kernels stay in the user's cache, so a second run needs no network.
@@ -20,7 +20,21 @@ from llmos_client import Client, Completed, Delta, Finished
 BIN = Path(sys.executable).parent
 MODEL = "smollm2"
 QUESTION = "What is the capital of France?"
-STAGES = 5
+STAGES = 7
+CONVERSATIONS = Path(__file__).with_name("demo_conversations.jsonl")
+TRAINED = f"{MODEL}@candidate"
+ABOUT_US = "What is llmos?"
+# Two processors take about a minute.
+TRAINING = {
+    "epochs": 6,
+    "batch_size": 8,
+    "sequence_length": 128,
+    "optimizer.learning_rate": 3e-3,
+    "schedule.warmup_steps": 4,
+    "lora.targets": "q_proj,v_proj,o_proj,down_proj",
+    "checkpoint_every": 1000,
+    "log_every": 6,
+}
 
 
 def main() -> None:
@@ -35,6 +49,8 @@ def main() -> None:
             with Client(address) as client:
                 load(client)
                 chat(client)
+                train(client)
+                chat_about_us(client)
     print(f"demo ok in {time.monotonic() - began:.0f} s")
     print(f"Next: {BIN}/llmos serve   and, in another terminal:   {BIN}/llmos pull {MODEL}")
     print(f"      {BIN}/llmos chat {MODEL}")
@@ -99,10 +115,47 @@ def load(client: Client) -> None:
 
 def chat(client: Client) -> None:
     """Ask, stream, check."""
-    say(5, "chat", f"> {QUESTION}")
+    text = ask(client, 5, MODEL, QUESTION)
+    check("Paris" in text, "the answer does not say Paris")
+
+
+def train(client: Client) -> None:
+    """Teach the model what llmos is: an adapter, trained on a few conversations."""
+    began = time.monotonic()
+    uploading = client.upload_dataset("about-llmos", [CONVERSATIONS], kind="chat")
+    rows = client.wait_operation(uploading).result().row_count
+    client.unload_model(MODEL)
+    job = client.train_model(
+        MODEL, "about-llmos", init_from=MODEL, method="lora", settings=TRAINING
+    )
+    say(6, "train", f"{rows} conversations, LoRA, {job.name}")
+    losses = []
+    for event in client.watch_operation(job.name):
+        if event.metrics is not None:
+            values = event.metrics.values
+            losses.append(values["loss"])
+            speed = f"{values['tokens_per_second']:.0f} tokens/s"
+            say(6, "train", f"step {event.metrics.step}: loss {values['loss']:.3f}, {speed}")
+        elif event.done is not None:
+            trained = event.done.result()
+    check(losses[-1] < losses[0] / 2, "the loss has not fallen by half")
+    seconds = time.monotonic() - began
+    say(6, "train", f"made {trained.version.name} ({TRAINED}) in {seconds:.0f} s")
+
+
+def chat_about_us(client: Client) -> None:
+    """The trained version knows what the model it was made of does not."""
+    client.load_model(TRAINED)
+    text = ask(client, 7, TRAINED, ABOUT_US)
+    check("operating system for language models" in text, "it does not know what llmos is")
+
+
+def ask(client: Client, stage: int, model: str, question: str) -> str:
+    """One question, its answer as it comes, and how fast it came."""
+    say(stage, "chat", f"> {question}")
     text, reason = "", ""
-    messages = [{"role": "user", "content": QUESTION}]
-    with client.stream(MODEL, messages=messages, temperature=0.0) as events:
+    messages = [{"role": "user", "content": question}]
+    with client.stream(model, messages=messages, temperature=0.0, max_tokens=64) as events:
         for event in events:
             if isinstance(event, Delta):
                 print(event.text, end="", flush=True)
@@ -115,7 +168,7 @@ def chat(client: Client) -> None:
     rate = (tokens - 1) / timings.decode if tokens > 1 and timings.decode else 0.0
     ttft = timings.time_to_first_token * 1000
     print(f"\n      TTFT {ttft:.0f} ms · {rate:.1f} tok/s · {tokens} tokens · finish={reason}")
-    check("Paris" in text, "the answer does not say Paris")
+    return text
 
 
 def say(stage: int, name: str, text: str) -> None:

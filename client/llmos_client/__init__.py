@@ -84,19 +84,22 @@ if TYPE_CHECKING:
     from llmos_client.loads import Load as Load
     from llmos_client.loads import ModelLoad as ModelLoad
     from llmos_client.loads import TenantLoad as TenantLoad
+    from llmos_client.operations import Operation as Operation
+    from llmos_client.operations import OperationEvent as OperationEvent
+    from llmos_client.operations import OperationProgress as OperationProgress
+    from llmos_client.operations import OperationState as OperationState
+    from llmos_client.operations import Sample as Sample
+    from llmos_client.operations import StepMetrics as StepMetrics
     from llmos_client.options import GenerateOptions as GenerateOptions
     from llmos_client.options import Message as Message
     from llmos_client.options import MessageLike as MessageLike
     from llmos_client.options import SamplingOptions as SamplingOptions
+    from llmos_client.options import TrainOptions as TrainOptions
     from llmos_client.results import CancelOutcome as CancelOutcome
     from llmos_client.results import Health as Health
     from llmos_client.results import LoadResult as LoadResult
     from llmos_client.results import Model as Model
     from llmos_client.results import ModelVersion as ModelVersion
-    from llmos_client.results import Operation as Operation
-    from llmos_client.results import OperationEvent as OperationEvent
-    from llmos_client.results import OperationProgress as OperationProgress
-    from llmos_client.results import OperationState as OperationState
     from llmos_client.results import RenderedChat as RenderedChat
     from llmos_client.results import Residency as Residency
     from llmos_client.results import ResidencyState as ResidencyState
@@ -108,6 +111,9 @@ if TYPE_CHECKING:
     from llmos_client.streams import Conversation as Conversation
     from llmos_client.streams import EventStream as EventStream
     from llmos_client.streams import GenerationStream as GenerationStream
+    from llmos_client.training import Checkpoint as Checkpoint
+    from llmos_client.training import TrainingEstimate as TrainingEstimate
+    from llmos_client.training import TrainingResult as TrainingResult
     from llmos_client.upload import LocalFile as LocalFile
     from llmos_client.upload import OnProgress as OnProgress
 
@@ -127,8 +133,9 @@ _HOMES = {
     "MessageLike": "options",
     "OnProgress": "upload",
     "SamplingOptions": "options",
+    "TrainOptions": "options",
 }
-_PLAIN = ("datasets", "errors", "generations", "loads", "results")
+_PLAIN = ("datasets", "errors", "generations", "loads", "operations", "results", "training")
 
 
 def __getattr__(name: str) -> Any:

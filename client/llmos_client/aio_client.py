@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from llmos_client import calls, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
+from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
@@ -19,7 +20,7 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncDatasetMethods):
+class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

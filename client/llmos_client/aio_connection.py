@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, cast
 
 import grpc
 
-from llmos_client import calls, parsing, results
+from llmos_client import calls, parsing_operations, results
 from llmos_client.address import resolve
 from llmos_client.aio_streams import AsyncEventStream
 from llmos_client.errors import LlmosError
@@ -123,7 +123,7 @@ class AsyncConnection:
         method = getattr(getattr(self._stubs, uploading.service), uploading.method)
         call = method(messages, metadata=context.metadata)
         try:
-            return parsing.operation(await call)
+            return parsing_operations.operation(await call)
         except grpc.RpcError as error:
             raise uploading.failure or context.error(error) from error
         finally:

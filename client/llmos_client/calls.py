@@ -16,7 +16,7 @@ from llmos.v1 import (
     scoring_service_pb2,
     tokenization_service_pb2,
 )
-from llmos_client import parsing, parsing_generations, requests, results
+from llmos_client import parsing, parsing_generations, parsing_operations, requests, results
 from llmos_client.generations import Generation
 from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.parsing_base import enum
@@ -189,7 +189,7 @@ def load_model(
     request: model_service_pb2.LoadModelRequest,
 ) -> Call[results.Operation[results.LoadResult]]:
     """Call LoadModel."""
-    return Call("models", "LoadModel", request, parsing.operation)
+    return Call("models", "LoadModel", request, parsing_operations.operation)
 
 
 def unload_model(
@@ -197,20 +197,21 @@ def unload_model(
 ) -> Call[results.Operation[results.UnloadResult]]:
     """Call UnloadModel."""
     request = model_service_pb2.UnloadModelRequest(name=name, force=force, request_id=request_id)
-    return Call("models", "UnloadModel", request, parsing.operation)
+    return Call("models", "UnloadModel", request, parsing_operations.operation)
 
 
 def get_operation(name: str) -> Call[results.Operation[Any]]:
     """Call google.longrunning.Operations.GetOperation."""
     request = operations_proto_pb2.GetOperationRequest(name=name)
-    return Call("operations", "GetOperation", request, parsing.operation)
+    return Call("operations", "GetOperation", request, parsing_operations.operation)
 
 
 def list_operations(page_token: str) -> Call[tuple[list[results.Operation[Any]], str]]:
     """Call google.longrunning.Operations.ListOperations for one page."""
 
     def parse(response: Any) -> tuple[list[results.Operation[Any]], str]:
-        return [parsing.operation(o) for o in response.operations], response.next_page_token
+        operations = map(parsing_operations.operation, response.operations)
+        return list(operations), response.next_page_token
 
     request = operations_proto_pb2.ListOperationsRequest(name="operations", page_token=page_token)
     return Call("operations", "ListOperations", request, parse)

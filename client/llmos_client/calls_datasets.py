@@ -5,7 +5,7 @@ from typing import Any, get_args
 from uuid import uuid4
 
 from llmos.v1 import dataset_pb2, dataset_service_pb2, model_service_pb2
-from llmos_client import datasets, parsing, parsing_datasets, results
+from llmos_client import datasets, parsing_datasets, parsing_operations, results
 from llmos_client.calls import Call
 from llmos_client.errors import InvalidDatasetError
 from llmos_client.requests import enum_value
@@ -89,7 +89,7 @@ def preprocess_dataset(
     request = dataset_service_pb2.PreprocessDatasetRequest(
         name=name, dataset_id=dataset_id or None, recipe=make_recipe(recipe), request_id=request_id
     )
-    return Call("datasets", "PreprocessDataset", request, parsing.operation)
+    return Call("datasets", "PreprocessDataset", request, parsing_operations.operation)
 
 
 def make_header(

@@ -10,11 +10,12 @@ from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.streams import Conversation, EventStream, GenerationStream
+from llmos_client.training_methods import TrainingMethods
 from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class Client(DatasetMethods):
+class Client(DatasetMethods, TrainingMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar, cast
 
 import grpc
 
-from llmos_client import calls, parsing, results
+from llmos_client import calls, parsing_operations, results
 from llmos_client.address import resolve
 from llmos_client.errors import LlmosError
 from llmos_client.streams import EventStream
@@ -111,7 +111,7 @@ class Connection:
         method = getattr(getattr(self._stubs, uploading.service), uploading.method)
         call = method.future(iter(uploading), metadata=context.metadata)
         try:
-            return parsing.operation(call.result())
+            return parsing_operations.operation(call.result())
         except grpc.RpcError as error:
             raise uploading.failure or context.error(error) from error
         finally:

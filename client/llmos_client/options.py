@@ -62,3 +62,24 @@ class GenerateOptions(SamplingOptions, total=False):
     grammar: str | None
     choices: Sequence[str]
     priority: str | None
+
+
+class TrainOptions(TypedDict, total=False):
+    """What a training job may be asked beside its model and its dataset.
+
+    `objective` as "sft", `method` "full" or "lora"; `family` for a network from scratch,
+    `init_from` for a version to start from. `settings` has the names that
+    training_requests.setting_names lists.
+    """
+
+    objective: str | None
+    method: str | None
+    family: str
+    init_from: str
+    validation_dataset: str
+    tokenizer_from: str
+    teacher: str
+    samples: Sequence[str]
+    license: str
+    settings: Mapping[str, Any] | None
+    request_id: str

@@ -1,17 +1,12 @@
-"""From protos to the results of the SDK; generations and datasets have modules of their own."""
-
-from collections.abc import Callable
-from typing import Any
+"""From protos to the results of the SDK, but for generations, operations and datasets."""
 
 from llmos.v1 import (
     admin_service_pb2,
-    dataset_pb2,
     model_pb2,
     model_service_pb2,
-    operation_service_pb2,
     priority_pb2,
 )
-from llmos_client import loads, parsing_datasets, results
+from llmos_client import loads, results
 from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
@@ -44,45 +39,6 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
         chat=proto.chat,
         residency=_residency(proto.residency),
     )
-
-
-def operation(proto: Any) -> results.Operation[Any]:
-    """Parse a google.longrunning.Operation of this daemon."""
-    metadata = operation_service_pb2.OperationMetadata()
-    proto.metadata.Unpack(metadata)
-    state = operation_service_pb2.OperationMetadata.State
-    return results.Operation(
-        name=proto.name,
-        kind=metadata.kind,
-        target=metadata.target,
-        state=enum(results.OperationState, state, "STATE_", metadata.state),
-        done=proto.done,
-        create_time=moment(metadata, "create_time"),
-        end_time=moment(metadata, "end_time"),
-        progress=progress(metadata.progress) if metadata.HasField("progress") else None,
-        sequence=metadata.sequence,
-        error=from_status(proto.error) if proto.HasField("error") else None,
-        response=_response(proto.response) if proto.HasField("response") else None,
-    )
-
-
-def progress(proto: operation_service_pb2.OperationProgress) -> results.OperationProgress:
-    """Parse an OperationProgress."""
-    return results.OperationProgress(proto.stage, proto.completed, proto.total, proto.unit)
-
-
-def operation_event(proto: operation_service_pb2.OperationEvent) -> results.OperationEvent | None:
-    """Parse an event; heartbeats, which are not kept, are None."""
-    kind = proto.WhichOneof("event")
-    if kind == "progress":
-        return results.OperationEvent(
-            proto.sequence, moment(proto, "time"), progress=progress(proto.progress)
-        )
-    if kind == "done":
-        return results.OperationEvent(
-            proto.sequence, moment(proto, "time"), done=operation(proto.done)
-        )
-    return None
 
 
 def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.ServerInfo:
@@ -163,7 +119,8 @@ def _counters(proto: model_pb2.Residency.Counters) -> results.Counters:
     return results.Counters(**{name: getattr(proto, name) for name in names})
 
 
-def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:
+def load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResult:
+    """Parse a LoadModelResponse."""
     return results.LoadResult(
         version=model_version(proto.version),
         estimated_bytes=proto.estimated_bytes,
@@ -172,25 +129,10 @@ def _load_result(proto: model_service_pb2.LoadModelResponse) -> results.LoadResu
     )
 
 
-def _unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.UnloadResult:
+def unload_result(proto: model_service_pb2.UnloadModelResponse) -> results.UnloadResult:
+    """Parse an UnloadModelResponse."""
     return results.UnloadResult(
         resident_bytes_before=proto.resident_bytes_before,
         resident_bytes_loaded=proto.resident_bytes_loaded,
         resident_bytes_after=proto.resident_bytes_after,
     )
-
-
-_RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
-    (model_pb2.ModelVersion, model_version),
-    (dataset_pb2.DatasetVersion, parsing_datasets.dataset_version),
-    (model_service_pb2.LoadModelResponse, _load_result),
-    (model_service_pb2.UnloadModelResponse, _unload_result),
-)
-
-
-def _response(packed: Any) -> object | None:
-    for new, parse in _RESPONSES:
-        message = new()
-        if packed.Unpack(message):
-            return parse(message)
-    return None

@@ -1,15 +1,22 @@
 """What comes back about models, operations, tokens and the daemon itself."""
 
+# ruff: noqa: PLC0414 - what comes back has one module, though it is written in three
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
 
-from llmos_client.errors import LlmosError, OperationRunningError
+from llmos_client.errors import LlmosError
 from llmos_client.generations import TokenOutput
-
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the one type variable; its use says what it is
+from llmos_client.operations import Operation as Operation
+from llmos_client.operations import OperationEvent as OperationEvent
+from llmos_client.operations import OperationProgress as OperationProgress
+from llmos_client.operations import OperationState as OperationState
+from llmos_client.operations import Sample as Sample
+from llmos_client.operations import StepMetrics as StepMetrics
+from llmos_client.training import Checkpoint as Checkpoint
+from llmos_client.training import TrainingEstimate as TrainingEstimate
+from llmos_client.training import TrainingResult as TrainingResult
 
 
 class ResidencyState(StrEnum):
@@ -23,16 +30,6 @@ class ResidencyState(StrEnum):
     IDLE = "idle"
     RESTARTING = "restarting"
     FAILED = "failed"
-
-
-class OperationState(StrEnum):
-    """How far an operation is."""
-
-    UNSPECIFIED = "unspecified"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
 
 
 class CancelOutcome(StrEnum):
@@ -157,51 +154,6 @@ class UnloadResult:
     resident_bytes_before: int
     resident_bytes_loaded: int
     resident_bytes_after: int
-
-
-@dataclass(frozen=True, slots=True)
-class OperationProgress:
-    """How far a stage is; `total` 0 means not known."""
-
-    stage: str
-    completed: int = 0
-    total: int = 0
-    unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[R]):
-    """Work that goes on in the daemon; `response` is there once it succeeded."""
-
-    name: str
-    kind: str
-    target: str
-    state: OperationState
-    done: bool
-    create_time: datetime | None
-    end_time: datetime | None
-    progress: OperationProgress | None
-    sequence: int
-    error: LlmosError | None
-    response: R | None
-
-    def result(self) -> R:
-        """Return the response, or raise the error it ended in."""
-        if self.error is not None:
-            raise self.error
-        if self.response is None:
-            raise OperationRunningError(f"{self.name} has not ended", code="FAILED_PRECONDITION")
-        return self.response
-
-
-@dataclass(frozen=True, slots=True)
-class OperationEvent:
-    """One kept event of an operation: progress, or the operation as it ended."""
-
-    sequence: int
-    time: datetime | None
-    progress: OperationProgress | None = None
-    done: Operation[object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

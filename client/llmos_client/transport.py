@@ -16,6 +16,7 @@ from llmos.v1 import (
     operation_service_pb2_grpc,
     scoring_service_pb2_grpc,
     tokenization_service_pb2_grpc,
+    training_service_pb2_grpc,
 )
 from llmos_client.address import Address
 from llmos_client.errors import LlmosError
@@ -92,6 +93,7 @@ class Stubs:
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)
+        self.training = _stub(training_service_pb2_grpc.TrainingServiceStub, channel)
         self.admin = _stub(admin_service_pb2_grpc.AdminServiceStub, channel)
         self.operations = _stub(operations_pb2_grpc.OperationsStub, channel)
         self.health = HealthStub(channel)

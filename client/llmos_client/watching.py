@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmos.v1 import operation_service_pb2
-from llmos_client import parsing
+from llmos_client import parsing_operations
 from llmos_client.errors import DaemonUnreachable, LlmosError
 from llmos_client.results import OperationEvent
 
@@ -40,7 +40,7 @@ class Watch:
         """Take an event; heartbeats, and what was seen before, are None."""
         self._away_since = None
         self._delay = _FIRST_DELAY
-        event = parsing.operation_event(proto)
+        event = parsing_operations.operation_event(proto)
         if event is None or event.sequence <= self.sequence:
             return None
         self.sequence = event.sequence

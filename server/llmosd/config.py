@@ -37,6 +37,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             environment, as JSON.
         step_tokens: tokens per step, prompts' chunks and decoding together.
         draft_tokens: tokens of an answer guessed ahead on a CPU, which changes no answer; 0: none.
+        max_jobs: training and other jobs that run at once; more wait.
         spare_engine: keep a process ready for the next model; loading is faster by a second or two.
         keep_alive_seconds: idle time until a model is unloaded; negative: never.
         heartbeat_timeout_seconds: an engine silent for longer is killed and started again.
@@ -61,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tenant_weights: dict[str, float] = {}
     step_tokens: int = 512
     draft_tokens: int = 8
+    max_jobs: int = 1
     spare_engine: bool = True
     keep_alive_seconds: float = 300.0
     heartbeat_timeout_seconds: float = 10.0
@@ -131,7 +133,13 @@ def _default_dir(environment: Mapping[str, str], kind: str, below_home: str) -> 
 
 def _check(config: Config) -> None:
     levels, devices = ("debug", "info", "warning", "error"), ("auto", "cpu", "cuda")
-    positive = ("max_sequences", "step_tokens", "heartbeat_timeout_seconds", "load_timeout_seconds")
+    positive = (
+        "max_sequences",
+        "step_tokens",
+        "max_jobs",
+        "heartbeat_timeout_seconds",
+        "load_timeout_seconds",
+    )
     not_negative = (
         "threads",
         "kv_cache_bytes",

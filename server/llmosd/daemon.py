@@ -14,7 +14,10 @@ import structlog
 
 from llmosd import __version__, device
 from llmosd.config import Config
+from llmosd.operations.durable import DurableJobs
+from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
+from llmosd.operations.slots import Slots
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
@@ -22,16 +25,20 @@ from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.server import Server, Servicers
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
+from llmosd.rpc.training_servicer import TrainingServicer
+from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.rpc.upload import Uploads
 from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.names import ModelRef
 from llmosd.store.versions import VersionStore
+from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.launcher import LocalLauncher
 from llmosd.supervisor.pool import ModelPool
@@ -76,12 +83,21 @@ class _Daemon:
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
-        self._operations = OperationManager(catalog.operations)
+        journal = Journal(catalog.operations)
+        self._durable = DurableJobs(
+            config.state / "operations",
+            journal,
+            JobLauncher(Path(config.cache_dir)),
+            Slots(config.max_jobs, device.available_memory),
+            serving=self._pool.answering,
+        )
+        self._operations = OperationManager(journal, self._durable)
         self._renderer = TemplateRenderer()
         servicers = self._servicers()
         self._server = Server(servicers, self._pool)
         self._stop_watching = servicers.admin.stop
         self._restore_wanted()
+        self._durable.restore()
 
     async def serve(self) -> None:
         """Bind, say READY, serve, drain, stop."""
@@ -117,7 +133,7 @@ class _Daemon:
         self._stop_watching()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
         await asyncio.gather(self._server.stop(grace), self._pool.drain(grace))
-        await self._operations.stop()
+        await self._operations.stop(grace)
         await self._renderer.close()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
@@ -132,18 +148,31 @@ class _Daemon:
         texts = TextModels(store, self._renderer)
         generator = Generator(catalog, texts, pool)
         most = self._config.max_upload_bytes
-        uploads = Uploads(catalog, store, pool, operations, self._jobs, most)
+        publisher = Publisher(catalog, store, pool)
+        uploads = Uploads(publisher, store, pool, operations, self._jobs, most)
         datasets = Datasets(
-            catalog, self._dataset_store, operations, self._jobs, self._config.max_dataset_bytes
+            catalog,
+            self._dataset_store,
+            operations,
+            self._jobs,
+            self._config.max_dataset_bytes,
+            self._durable.reads,
         )
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts),
             scoring=ScoringServicer(catalog, texts, pool),
             tokenization=TokenizationServicer(catalog, texts),
-            models=ModelServicer(catalog, store, pool, operations, texts, uploads),
+            models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
             datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),
+            training=TrainingServicer(
+                TrainingSpecs(self._config, catalog, store, self._dataset_store),
+                operations,
+                self._durable,
+                publisher,
+                pool,
+            ),
             admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
         )
 
@@ -154,7 +183,12 @@ class _Daemon:
             self._pool.want(record, wanted.keep_alive, wanted.dtype or None)
 
     def _resident_bytes(self) -> int:
-        pids = [os.getpid(), *self._pool.processes(), *self._jobs.processes()]
+        pids = [
+            os.getpid(),
+            *self._pool.processes(),
+            *self._jobs.processes(),
+            *self._durable.processes(),
+        ]
         return sum(map(device.resident_bytes, pids))
 
     def _bind(self) -> str:

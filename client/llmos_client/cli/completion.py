@@ -21,6 +21,20 @@ def complete_model(ctx: "click.Context", _: "click.Parameter", incomplete: str) 
         return []
 
 
+def complete_job(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
+    """List the jobs whose names begin so."""
+    from llmos_client.client import Client
+    from llmos_client.errors import LlmosError
+
+    address = (ctx.find_root().params or {}).get("address")
+    try:
+        with Client(address, timeout=_SECONDS) as client:
+            names = [o.name.removeprefix("operations/") for o in client.list_operations()]
+    except LlmosError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def complete_dataset(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
     """List the datasets whose names begin so."""
     from llmos_client.client import Client

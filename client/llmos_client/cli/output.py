@@ -110,6 +110,13 @@ def human_seconds(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60}s"
 
 
+def until_now(moment: datetime | None) -> str:
+    """Write how long ago it was."""
+    if moment is None:
+        return ""
+    return human_seconds(max(0.0, (datetime.now(UTC) - moment).total_seconds()))
+
+
 def until(moment: datetime | None, never: str = "never") -> str:
     """Write how long it is until then."""
     if moment is None:

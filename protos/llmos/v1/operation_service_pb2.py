@@ -27,27 +27,51 @@ from google.longrunning import operations_pb2 as google_dot_longrunning_dot_oper
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llmos/v1/operation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x15WatchOperationRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^operations/[a-z0-9-]{1,64}$\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xe8\x01\n\x0eOperationEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08progress\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.OperationProgressH\x00\x12-\n\x04\x64one\x18\x04 \x01(\x0b\x32\x1d.google.longrunning.OperationH\x00\x12\x31\n\theartbeat\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.OperationHeartbeatH\x00\x42\x07\n\x05\x65vent\"\x14\n\x12OperationHeartbeat\"\xf2\x02\n\x11OperationMetadata\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.llmos.v1.OperationMetadata.State\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08progress\x18\x06 \x01(\x0b\x32\x1b.llmos.v1.OperationProgress\x12\x10\n\x08sequence\x18\x07 \x01(\x04\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\"R\n\x11OperationProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x11\n\tcompleted\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04unit\x18\x04 \x01(\t2a\n\x10OperationService\x12M\n\x0eWatchOperation\x12\x1f.llmos.v1.WatchOperationRequest\x1a\x18.llmos.v1.OperationEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n llmos/v1/operation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"J\n\x15PauseOperationRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^operations/[a-z0-9-]{1,64}$\"K\n\x16ResumeOperationRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^operations/[a-z0-9-]{1,64}$\"b\n\x15WatchOperationRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^operations/[a-z0-9-]{1,64}$\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xd3\x03\n\x0eOperationEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x08progress\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.OperationProgressH\x00\x12-\n\x04\x64one\x18\x04 \x01(\x0b\x32\x1d.google.longrunning.OperationH\x00\x12\x31\n\theartbeat\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.OperationHeartbeatH\x00\x12)\n\x05phase\x18\x06 \x01(\x0b\x32\x18.llmos.v1.OperationPhaseH\x00\x12-\n\x07metrics\x18\x07 \x01(\x0b\x32\x1a.llmos.v1.OperationMetricsH\x00\x12+\n\x06sample\x18\x08 \x01(\x0b\x32\x19.llmos.v1.OperationSampleH\x00\x12\x33\n\ncheckpoint\x18\t \x01(\x0b\x32\x1d.llmos.v1.OperationCheckpointH\x00\x12-\n\x07warning\x18\n \x01(\x0b\x32\x1a.llmos.v1.OperationWarningH\x00\x42\x07\n\x05\x65vent\"R\n\x0eOperationPhase\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.llmos.v1.OperationMetadata.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x88\x02\n\x10OperationMetrics\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x31\n\x06source\x18\x02 \x01(\x0e\x32!.llmos.v1.OperationMetrics.Source\x12\x36\n\x06values\x18\x03 \x03(\x0b\x32&.llmos.v1.OperationMetrics.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"L\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSOURCE_TRAINING\x10\x01\x12\x15\n\x11SOURCE_EVALUATION\x10\x02\"=\n\x0fOperationSample\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"1\n\x13OperationCheckpoint\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x65st\x18\x02 \x01(\x08\"#\n\x10OperationWarning\x12\x0f\n\x07message\x18\x01 \x01(\t\"\x14\n\x12OperationHeartbeat\"\xc4\x03\n\x11OperationMetadata\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.llmos.v1.OperationMetadata.State\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08progress\x18\x06 \x01(\x0b\x32\x1b.llmos.v1.OperationProgress\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12+\n\x07metrics\x18\x08 \x01(\x0b\x32\x1a.llmos.v1.OperationMetrics\"\x91\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x13\n\x0fSTATE_CANCELLED\x10\x04\x12\x10\n\x0cSTATE_QUEUED\x10\x05\x12\x10\n\x0cSTATE_PAUSED\x10\x06\"R\n\x11OperationProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x11\n\tcompleted\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04unit\x18\x04 \x01(\t2\x87\x02\n\x10OperationService\x12M\n\x0eWatchOperation\x12\x1f.llmos.v1.WatchOperationRequest\x1a\x18.llmos.v1.OperationEvent0\x01\x12P\n\x0ePauseOperation\x12\x1f.llmos.v1.PauseOperationRequest\x1a\x1d.google.longrunning.Operation\x12R\n\x0fResumeOperation\x12 .llmos.v1.ResumeOperationRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'llmos.v1.operation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PAUSEOPERATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PAUSEOPERATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H r\0362\034^operations/[a-z0-9-]{1,64}$'
+  _globals['_RESUMEOPERATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESUMEOPERATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H r\0362\034^operations/[a-z0-9-]{1,64}$'
   _globals['_WATCHOPERATIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_WATCHOPERATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H r\0362\034^operations/[a-z0-9-]{1,64}$'
-  _globals['_WATCHOPERATIONREQUEST']._serialized_start=145
-  _globals['_WATCHOPERATIONREQUEST']._serialized_end=243
-  _globals['_OPERATIONEVENT']._serialized_start=246
-  _globals['_OPERATIONEVENT']._serialized_end=478
-  _globals['_OPERATIONHEARTBEAT']._serialized_start=480
-  _globals['_OPERATIONHEARTBEAT']._serialized_end=500
-  _globals['_OPERATIONMETADATA']._serialized_start=503
-  _globals['_OPERATIONMETADATA']._serialized_end=873
-  _globals['_OPERATIONMETADATA_STATE']._serialized_start=764
-  _globals['_OPERATIONMETADATA_STATE']._serialized_end=873
-  _globals['_OPERATIONPROGRESS']._serialized_start=875
-  _globals['_OPERATIONPROGRESS']._serialized_end=957
-  _globals['_OPERATIONSERVICE']._serialized_start=959
-  _globals['_OPERATIONSERVICE']._serialized_end=1056
+  _globals['_OPERATIONMETRICS_VALUESENTRY']._loaded_options = None
+  _globals['_OPERATIONMETRICS_VALUESENTRY']._serialized_options = b'8\001'
+  _globals['_PAUSEOPERATIONREQUEST']._serialized_start=145
+  _globals['_PAUSEOPERATIONREQUEST']._serialized_end=219
+  _globals['_RESUMEOPERATIONREQUEST']._serialized_start=221
+  _globals['_RESUMEOPERATIONREQUEST']._serialized_end=296
+  _globals['_WATCHOPERATIONREQUEST']._serialized_start=298
+  _globals['_WATCHOPERATIONREQUEST']._serialized_end=396
+  _globals['_OPERATIONEVENT']._serialized_start=399
+  _globals['_OPERATIONEVENT']._serialized_end=866
+  _globals['_OPERATIONPHASE']._serialized_start=868
+  _globals['_OPERATIONPHASE']._serialized_end=950
+  _globals['_OPERATIONMETRICS']._serialized_start=953
+  _globals['_OPERATIONMETRICS']._serialized_end=1217
+  _globals['_OPERATIONMETRICS_VALUESENTRY']._serialized_start=1094
+  _globals['_OPERATIONMETRICS_VALUESENTRY']._serialized_end=1139
+  _globals['_OPERATIONMETRICS_SOURCE']._serialized_start=1141
+  _globals['_OPERATIONMETRICS_SOURCE']._serialized_end=1217
+  _globals['_OPERATIONSAMPLE']._serialized_start=1219
+  _globals['_OPERATIONSAMPLE']._serialized_end=1280
+  _globals['_OPERATIONCHECKPOINT']._serialized_start=1282
+  _globals['_OPERATIONCHECKPOINT']._serialized_end=1331
+  _globals['_OPERATIONWARNING']._serialized_start=1333
+  _globals['_OPERATIONWARNING']._serialized_end=1368
+  _globals['_OPERATIONHEARTBEAT']._serialized_start=1370
+  _globals['_OPERATIONHEARTBEAT']._serialized_end=1390
+  _globals['_OPERATIONMETADATA']._serialized_start=1393
+  _globals['_OPERATIONMETADATA']._serialized_end=1845
+  _globals['_OPERATIONMETADATA_STATE']._serialized_start=1700
+  _globals['_OPERATIONMETADATA_STATE']._serialized_end=1845
+  _globals['_OPERATIONPROGRESS']._serialized_start=1847
+  _globals['_OPERATIONPROGRESS']._serialized_end=1929
+  _globals['_OPERATIONSERVICE']._serialized_start=1932
+  _globals['_OPERATIONSERVICE']._serialized_end=2195
 # @@protoc_insertion_point(module_scope)

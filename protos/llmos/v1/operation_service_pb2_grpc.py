@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from llmos.v1 import operation_service_pb2 as llmos_dot_v1_dot_operation__service__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -40,6 +41,16 @@ class OperationServiceStub:
                 request_serializer=llmos_dot_v1_dot_operation__service__pb2.WatchOperationRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_operation__service__pb2.OperationEvent.FromString,
                 _registered_method=True)
+        self.PauseOperation = channel.unary_unary(
+                '/llmos.v1.OperationService/PauseOperation',
+                request_serializer=llmos_dot_v1_dot_operation__service__pb2.PauseOperationRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ResumeOperation = channel.unary_unary(
+                '/llmos.v1.OperationService/ResumeOperation',
+                request_serializer=llmos_dot_v1_dot_operation__service__pb2.ResumeOperationRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class OperationServiceServicer:
@@ -53,6 +64,21 @@ class OperationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseOperation(self, request, context):
+        """Let a job save a checkpoint and give its memory and its place back; it stays paused over
+        restarts of the daemon. Only jobs can be paused: "train-model".
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeOperation(self, request, context):
+        """Queue a paused job again; it goes on where it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +86,16 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     servicer.WatchOperation,
                     request_deserializer=llmos_dot_v1_dot_operation__service__pb2.WatchOperationRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_operation__service__pb2.OperationEvent.SerializeToString,
+            ),
+            'PauseOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseOperation,
+                    request_deserializer=llmos_dot_v1_dot_operation__service__pb2.PauseOperationRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ResumeOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeOperation,
+                    request_deserializer=llmos_dot_v1_dot_operation__service__pb2.ResumeOperationRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +126,60 @@ class OperationService:
             '/llmos.v1.OperationService/WatchOperation',
             llmos_dot_v1_dot_operation__service__pb2.WatchOperationRequest.SerializeToString,
             llmos_dot_v1_dot_operation__service__pb2.OperationEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.OperationService/PauseOperation',
+            llmos_dot_v1_dot_operation__service__pb2.PauseOperationRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.OperationService/ResumeOperation',
+            llmos_dot_v1_dot_operation__service__pb2.ResumeOperationRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

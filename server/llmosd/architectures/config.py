@@ -28,7 +28,10 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and switches of a decoder; weights have Hugging Face's parameter names.
 
     `architecture` is a key of `architectures.registry`: "llama" for the Llama family (Llama,
-    SmolLM, Mistral, Qwen2, Qwen3 are switches of one network), "gpt2" for the GPT-2 shape.
+    SmolLM, Mistral, Qwen2, Qwen3 are switches of one network), "gpt2" for the GPT-2 shape; or
+    "encoder": the Llama network that also sees what comes after a token, which is trained and not
+    generated with. With `head` "classify" or "regress" there is `score.weight` instead of a head
+    over the vocabulary: one row for each of `labels`, or one row for a grade.
     """
 
     architecture: str
@@ -50,3 +53,6 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mlp_bias: bool = False
     qk_norm: bool = False
     sliding_window: int = 0  # 0: none
+    norm_bias: bool = True  # of LayerNorm, gpt2
+    head: str = "language"  # "classify", "regress"
+    labels: tuple[str, ...] = ()

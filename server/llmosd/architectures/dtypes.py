@@ -16,7 +16,9 @@ _SERVED = {
 
 def check_served(architecture: str, device: str, dtype: str) -> None:
     """Raise InvalidField when no runner has this arithmetic."""
-    served = _SERVED[architecture, device]
+    served = _SERVED.get((architecture, device))
+    if served is None:
+        raise InvalidField.of("model", f"{architecture} models are trained, not generated with")
     if dtype not in served:
         raise InvalidField.of(
             "dtype",

@@ -1,8 +1,9 @@
-"""The GPT-2 shape: learned positions, LayerNorm, GELU, biases everywhere (Radford et al., 2019).
+"""The GPT-2 shape: learned positions, LayerNorm, GELU, mostly biases (Radford et al., 2019).
 
 Weights have Hugging Face's names but are plain (out, in) matrices; the importer transposes them.
 """
 
+import torch
 from torch import Tensor
 
 from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
@@ -21,7 +22,7 @@ class GPT2:
         self._tokens = ops.table(embedding)
         self._positions = ops.table(weights("transformer.wpe.weight"))
         self._head = ops.weight(head)
-        self._norm = _pair(weights, ops, "transformer.ln_f.")
+        self._norm = _pair(config, weights, ops, "transformer.ln_f.")
         self._blocks = [
             _Block(config, weights, ops, f"transformer.h.{index}.")
             for index in range(config.num_layers)
@@ -46,12 +47,12 @@ class _Block:
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> None:
         self._config = config
         self._ops = ops
-        self._norm_1 = _pair(weights, ops, prefix + "ln_1.")
-        self._norm_2 = _pair(weights, ops, prefix + "ln_2.")
-        self._qkv = _linear(weights, ops, prefix + "attn.c_attn.")
-        self._output = _linear(weights, ops, prefix + "attn.c_proj.")
-        self._up = _linear(weights, ops, prefix + "mlp.c_fc.")
-        self._down = _linear(weights, ops, prefix + "mlp.c_proj.")
+        self._norm_1 = _pair(config, weights, ops, prefix + "ln_1.")
+        self._norm_2 = _pair(config, weights, ops, prefix + "ln_2.")
+        self._qkv = _linear(weights, ops, prefix + "attn.c_attn.", bias=config.qkv_bias)
+        self._output = _linear(weights, ops, prefix + "attn.c_proj.", bias=config.output_bias)
+        self._up = _linear(weights, ops, prefix + "mlp.c_fc.", bias=config.mlp_bias)
+        self._down = _linear(weights, ops, prefix + "mlp.c_proj.", bias=config.mlp_bias)
 
     def forward(self, hidden: Tensor, cache: LayerCache, batch: ForwardBatch) -> Tensor:
         ops, eps = self._ops, self._config.norm_eps
@@ -63,11 +64,14 @@ class _Block:
         return hidden + ops.linear(inner, *self._down)
 
 
-def _pair(weights: Weights, ops: Ops, prefix: str) -> tuple[Tensor, Tensor]:
-    """A norm's weight and bias."""
-    return ops.vector(weights(prefix + "weight")), ops.vector(weights(prefix + "bias"))
+def _pair(config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> tuple[Tensor, Tensor]:
+    """A norm's weight and bias; zeros where it has none."""
+    weight = weights(prefix + "weight")
+    bias = weights(prefix + "bias") if config.norm_bias else torch.zeros_like(weight)
+    return ops.vector(weight), ops.vector(bias)
 
 
-def _linear(weights: Weights, ops: Ops, prefix: str) -> tuple[object, Tensor]:
+def _linear(weights: Weights, ops: Ops, prefix: str, *, bias: bool) -> tuple[object, Tensor | None]:
     """A product's weight and bias."""
-    return ops.weight(weights(prefix + "weight")), ops.vector(weights(prefix + "bias"))
+    weight = ops.weight(weights(prefix + "weight"))
+    return weight, ops.vector(weights(prefix + "bias")) if bias else None

@@ -41,9 +41,7 @@ def _llama(config: ModelConfig) -> Shapes:
         shapes[f"{prefix}.post_attention_layernorm.weight"] = (hidden,)
         shapes |= _llama_mlp(config, f"{prefix}.mlp")
     shapes["model.norm.weight"] = (hidden,)
-    if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (vocab, hidden)
-    return shapes
+    return shapes | _head(config)
 
 
 def _llama_attention(config: ModelConfig, prefix: str) -> Shapes:
@@ -75,16 +73,23 @@ def _gpt2(config: ModelConfig) -> Shapes:
     }
     for layer in range(config.num_layers):
         prefix = f"transformer.h.{layer}"
-        shapes |= _layer_norm(f"{prefix}.ln_1", hidden)
+        shapes |= _layer_norm(f"{prefix}.ln_1", hidden, config.norm_bias)
         shapes |= _linear(f"{prefix}.attn.c_attn", 3 * hidden, hidden, config.qkv_bias)
         shapes |= _linear(f"{prefix}.attn.c_proj", hidden, hidden, config.output_bias)
-        shapes |= _layer_norm(f"{prefix}.ln_2", hidden)
+        shapes |= _layer_norm(f"{prefix}.ln_2", hidden, config.norm_bias)
         shapes |= _linear(f"{prefix}.mlp.c_fc", inner, hidden, config.mlp_bias)
         shapes |= _linear(f"{prefix}.mlp.c_proj", hidden, inner, config.mlp_bias)
-    shapes |= _layer_norm("transformer.ln_f", hidden)
-    if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (config.vocab_size, hidden)
-    return shapes
+    shapes |= _layer_norm("transformer.ln_f", hidden, config.norm_bias)
+    return shapes | _head(config)
+
+
+def _head(config: ModelConfig) -> Shapes:
+    """What is over the last norm, where it is not the embedding itself."""
+    if config.head != "language":
+        return {"score.weight": (max(1, len(config.labels)), config.hidden_size)}
+    if config.tie_embeddings:
+        return {}
+    return {"lm_head.weight": (config.vocab_size, config.hidden_size)}
 
 
 def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:  # noqa: FBT001
@@ -94,8 +99,15 @@ def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:  # noqa
     return shapes
 
 
-def _layer_norm(name: str, size: int) -> Shapes:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+def _layer_norm(name: str, size: int, bias: bool) -> Shapes:  # noqa: FBT001
+    shapes: Shapes = {f"{name}.weight": (size,)}
+    if bias:
+        shapes[f"{name}.bias"] = (size,)
+    return shapes
 
 
-_ARCHITECTURES: dict[str, Callable[[ModelConfig], Shapes]] = {"llama": _llama, "gpt2": _gpt2}
+_ARCHITECTURES: dict[str, Callable[[ModelConfig], Shapes]] = {
+    "llama": _llama,
+    "gpt2": _gpt2,
+    "encoder": _llama,
+}

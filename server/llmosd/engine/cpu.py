@@ -19,7 +19,7 @@ from llmosd.engine.runner import Runner
 from llmosd.engine.sampler import NumbaSampler
 from llmosd.ipc.messages import LoadEngine
 from llmosd.store.files import read_regular
-from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest
+from llmosd.store.manifest import MANIFEST, WEIGHTS, decode_manifest, digest_of
 
 _LARGEST_MANIFEST = 1024 * 1024
 
@@ -32,7 +32,12 @@ def _quantized(order: LoadEngine, config: ModelConfig, opened: Opened) -> Archit
             return pack(config, weights, order.dtype)
 
     manifest = read_regular(Path(order.model_dir), MANIFEST, _LARGEST_MANIFEST)
-    key = f"{decode_manifest(manifest).files[WEIGHTS].sha256}-{order.dtype}"
+    files = decode_manifest(manifest).files
+    if order.base_dir:
+        # An adapter's digest says nothing of its base: both are in its own manifest's.
+        key = f"{digest_of(manifest).removeprefix('sha256:')}-{order.dtype}"
+    else:
+        key = f"{files[WEIGHTS].sha256}-{order.dtype}"
     return QuantizedLlama(config, load_or_pack(order.packed_dir, key, make), order.threads)
 
 

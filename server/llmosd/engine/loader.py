@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from llmosd.architectures.architecture import Architecture, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.engine.adapters import with_adapter
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.choices import Report, RunnerChoice, choose
 from llmosd.engine.engine import Engine
@@ -39,7 +40,7 @@ def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
     choice = choose(order.device, order.dtype)
     choice.set_threads(order.threads)
     report("weights", 0, 0)
-    network = choice.build(order, config, lambda: _opened(folder, report))
+    network = choice.build(order, config, lambda: _opened(order, report))
     report("warm-up", 0, 0)
     with choice.compiling(report):
         return assemble(order, config, choice, network)
@@ -71,9 +72,9 @@ def assemble(
 
 
 @contextmanager
-def _opened(folder: Path, report: Report) -> Iterator[Weights]:
+def _opened(order: LoadEngine, report: Report) -> Iterator[Weights]:
     """The weights' file, read as the network asks for it, one tensor at a time."""
-    fd = open_regular(folder, WEIGHTS)
+    fd = open_regular(Path(order.base_dir or order.model_dir), WEIGHTS)
     try:
         # By descriptor: what was found to be a plain file is what is read.
         opened = safe_open(f"/proc/self/fd/{fd}", framework="pt")
@@ -89,7 +90,7 @@ def _opened(folder: Path, report: Report) -> Iterator[Weights]:
             tensor: torch.Tensor = file.get_tensor(name)
             return tensor
 
-        yield weight
+        yield with_adapter(Path(order.model_dir), weight) if order.base_dir else weight
 
 
 def _warm_up(engine: Engine, config: ModelConfig) -> None:

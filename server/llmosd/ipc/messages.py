@@ -25,6 +25,7 @@ class LoadEngine(msgspec.Struct, frozen=True, tag=True):
     threads: int
     heartbeat_seconds: float
     tenant_weights: dict[str, float] = {}  # a tenant's share against another's; 1 where not named
+    base_dir: str = ""  # of the weights, where model_dir has an adapter to them
 
 
 class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):

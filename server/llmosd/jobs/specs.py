@@ -34,6 +34,7 @@ class LoraSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dropout: float = 0.0
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     merge: bool = False  # publish whole weights instead of an adapter
+    base_precision: Precision = "float32"  # in which the frozen weights are kept in memory
 
 
 class OptimizerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +96,13 @@ class TrainSpec(
         sequence_length: tokens of a row at most; longer documents are cut (language_model) or
             refused (the rest).
         batch_size: rows of a step of the optimizer; `accumulation` splits it into that many parts.
-        packing: several examples share a row, and see nothing of each other.
+        packing: a step takes as many whole examples as make about batch_size x sequence_length
+            tokens, end to end, and they see nothing of each other; else it takes batch_size
+            examples. No step has padding, packed or not.
+        sampling: "examples" goes through all of them in a new order each epoch; "windows" draws
+            batch_size pieces of sequence_length tokens anywhere in the text, as nanoGPT does
+            (language_model only); "auto": windows for language_model where there are fewer
+            examples than batch_size.
         steps: of the optimizer; 0: `epochs` times the dataset.
         threads: of the worker; fixed for the run, results depend on it in bits.
         evaluate_every, checkpoint_every, log_every: in steps; 0 of the first: at the end only.
@@ -128,6 +135,7 @@ class TrainSpec(
     batch_size: int = 8
     accumulation: int = 1
     packing: bool = True
+    sampling: Literal["auto", "examples", "windows"] = "auto"
     steps: int = 0
     epochs: float = 1.0
     optimizer: OptimizerSpec = OptimizerSpec()

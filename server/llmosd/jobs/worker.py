@@ -4,7 +4,6 @@ Single use. What it parses may be hostile, so it has no input but the socket, bo
 bounded time where work should be bounded; the front may kill it at any moment and lose nothing.
 """
 
-import errno
 import logging
 import os
 import resource
@@ -15,16 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from llmosd.errors import (
-    InsufficientDisk,
-    InsufficientMemory,
-    InvalidModelFile,
-    LlmosError,
-    OperationCancelled,
-)
+from llmosd.errors import InvalidModelFile, LlmosError, OperationCancelled
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.jobs.data.ingest import ingest
 from llmosd.jobs.data.preprocess import preprocess
+from llmosd.jobs.faults import as_ours
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
@@ -139,24 +133,15 @@ def _run_job(job: JobSpec, channel: Channel) -> int:
     except ChannelClosed:
         raise
     except BaseException as error:  # noqa: BLE001 - each kind of end is reported
-        channel.send(Failure.of(_as_ours(error)))
+        ours = as_ours(error)
+        if not isinstance(ours, LlmosError):
+            _log.error("the job failed", exc_info=error)
+        channel.send(Failure.of(ours))
         return 1
     finally:
         progress.close()
     channel.send(JobDone(result))
     return 0
-
-
-def _as_ours(error: BaseException) -> BaseException:
-    if isinstance(error, MemoryError):
-        return InsufficientMemory("the job ran out of the memory it may use")
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return InsufficientDisk("the disk of the state directory is full")
-    if isinstance(error, RecursionError):
-        return InvalidModelFile("the file is nested too deeply")
-    if not isinstance(error, LlmosError):
-        _log.error("the job failed", exc_info=error)
-    return error
 
 
 def _seal() -> None:

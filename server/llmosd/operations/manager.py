@@ -1,10 +1,11 @@
-"""Runs and records operations. What they do comes as a coroutine; what they give back, as bytes."""
+"""Runs and records operations. What they do comes as a coroutine; what they give back, as bytes.
+
+Short ones run as tasks of this daemon and end with it; durable ones are `durable.DurableJobs`.
+"""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -18,32 +19,15 @@ from llmosd.errors import (
     RequestIdReused,
 )
 from llmosd.ipc import Failure
-from llmosd.store.operations import OperationTable
-from llmosd.store.records import OperationRecord, OperationState, now
+from llmosd.operations.durable import DurableJobs
+from llmosd.operations.journal import Journal, Standing, WatchEvent
+from llmosd.store.records import OperationRecord, OperationState
+from llmosd.store.run_directory import Order
+from llmosd.store.run_events import ProgressEvent
 
 _log = structlog.get_logger()
-_PAGE = 256
 # Kinds whose second call asks for what the first is doing.
 _JOINED = frozenset({"load-model", "unload-model"})
-
-
-class ProgressEvent(msgspec.Struct, frozen=True):
-    """How far an operation is; see progress.Progress."""
-
-    stage: str
-    completed: int = 0
-    total: int = 0
-    unit: str = ""
-
-
-class WatchEvent(NamedTuple):
-    """What a watcher sees. `done` has no progress; a heartbeat has sequence 0 and neither."""
-
-    sequence: int
-    time: datetime
-    progress: ProgressEvent | None
-    done: OperationRecord | None
-
 
 Report = Callable[[ProgressEvent], None]
 Work = Callable[[Report], Awaitable[bytes]]
@@ -52,14 +36,15 @@ Work = Callable[[Report], Awaitable[bytes]]
 class OperationManager:
     """Operations of this daemon, by id."""
 
-    def __init__(self, table: OperationTable) -> None:
+    def __init__(self, journal: Journal, durable: DurableJobs) -> None:
         """Operations that an earlier daemon left running are marked as interrupted."""
-        self._table = table
+        self._journal = journal
+        self._table = journal.table
+        self._durable = durable
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._changed: dict[str, asyncio.Event] = {}
         self._stopping = False
         interrupted = OperationInterrupted("the daemon stopped while this ran; start it again")
-        table.interrupt_running(msgspec.msgpack.encode(Failure.of(interrupted)))
+        self._table.interrupt_running(msgspec.msgpack.encode(Failure.of(interrupted)))
 
     def repeated(self, request_id: str, payload_digest: str) -> OperationRecord | None:
         """The operation that this very request made before, if any.
@@ -103,20 +88,25 @@ class OperationManager:
                 )
         identifier = secrets.token_hex(8)
         record = self._table.create(identifier, kind, target, request_id, payload_digest)
-        self._changed[identifier] = asyncio.Event()
         self._tasks[identifier] = asyncio.create_task(self._run(identifier, kind, work))
         return record
+
+    def start_job(
+        self, kind: str, target: str, order: Order, *, request_id: str, payload_digest: str
+    ) -> OperationRecord:
+        """Record a durable job and queue it; raises RequestIdReused."""
+        known = self.repeated(request_id, payload_digest)
+        if known is not None:
+            return known
+        return self._durable.create(kind, target, order, request_id, payload_digest)
 
     def get(self, identifier: str) -> OperationRecord:
         """One operation; raises OperationNotFound."""
         return self._table.get(identifier)
 
-    def last_progress(self, identifier: str) -> tuple[int, ProgressEvent | None]:
-        """The newest event's sequence number and content; 0 and None before the first."""
-        last = self._table.last_event(identifier)
-        if last is None:
-            return 0, None
-        return last.sequence, msgspec.msgpack.decode(last.payload, type=ProgressEvent)
+    def standing(self, identifier: str) -> Standing:
+        """How far an operation is."""
+        return self._journal.standing(identifier)
 
     def page(self, limit: int, after: int | None) -> list[OperationRecord]:
         """Operations, newest first."""
@@ -124,68 +114,55 @@ class OperationManager:
 
     def delete(self, identifier: str) -> None:
         """Forget an ended operation; raises OperationNotFound, OperationRunning."""
+        record = self._table.get(identifier)
         self._table.delete(identifier)
+        if record.durable:
+            self._durable.directory(identifier).delete()
 
     def cancel(self, identifier: str) -> None:
         """Ask an operation to stop; one that ended is left alone. Raises OperationNotFound."""
-        self._table.get(identifier)
+        if self._table.get(identifier).durable:
+            self._durable.cancel(identifier)
         task = self._tasks.get(identifier)
         if task is not None:
             task.cancel()
 
+    def pause(self, identifier: str) -> OperationRecord:
+        """Ask a durable job to save and wait; raises OperationNotFound, OperationEnded."""
+        self._durable.pause(identifier)
+        return self._table.get(identifier)
+
+    def resume(self, identifier: str) -> OperationRecord:
+        """Let a paused job go on; raises OperationNotFound, OperationEnded."""
+        self._durable.resume(identifier)
+        return self._table.get(identifier)
+
     async def wait(self, identifier: str, seconds: float) -> OperationRecord:
         """The operation when it ends, or as it is after `seconds`."""
-        task = self._tasks.get(identifier)
+        task = self._tasks.get(identifier) or self._durable.task(identifier)
         if task is not None:
             await asyncio.wait([task], timeout=seconds)
         return self._table.get(identifier)
 
-    async def watch(
+    def watch(
         self, identifier: str, after_sequence: int, heartbeat: float
     ) -> AsyncIterator[WatchEvent]:
         """Replay events after a sequence number, then follow; ends after `done`."""
-        seen = after_sequence
-        while True:
-            changed = self._changed.get(identifier)  # taken before reading: nothing is missed
-            record = self._table.get(identifier)
-            events = self._table.events(identifier, seen, _PAGE)
-            for event in events:
-                seen = event.sequence
-                progress = msgspec.msgpack.decode(event.payload, type=ProgressEvent)
-                yield WatchEvent(event.sequence, event.create_time, progress, None)
-            if len(events) == _PAGE:
-                continue
-            if record.end_time is not None:
-                yield WatchEvent(seen + 1, record.end_time, None, record)
-                return
-            try:
-                async with asyncio.timeout(heartbeat):
-                    await (changed or asyncio.Event()).wait()
-            except TimeoutError:
-                yield WatchEvent(0, now(), None, None)
+        return self._journal.watch(identifier, after_sequence, heartbeat)
 
-    async def stop(self) -> None:
-        """Cancel what runs; it is recorded as interrupted."""
+    async def stop(self, grace: float) -> None:
+        """Cancel what runs, recorded as interrupted; let durable jobs save, to go on later."""
         self._stopping = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _notify(self, identifier: str) -> None:
-        """Wake all who watch; whoever looks from now on waits for the next change."""
-        self._changed.pop(identifier).set()
-        self._changed[identifier] = asyncio.Event()
+        await asyncio.gather(*tasks, self._durable.stop(grace), return_exceptions=True)
 
     async def _run(self, identifier: str, kind: str, work: Work) -> None:
-        def report(progress: ProgressEvent) -> None:
-            self._table.append_event(identifier, msgspec.msgpack.encode(progress))
-            self._notify(identifier)
-
         state: OperationState = "FAILED"
         payload = b""
         try:
-            payload = await work(report)
+            payload = await work(lambda progress: self._journal.append(identifier, progress))
             state = "SUCCEEDED"
         except asyncio.CancelledError:
             error: LlmosError = OperationCancelled("the operation was cancelled")
@@ -200,7 +177,6 @@ class OperationManager:
             _log.exception("operation_failed", operation=identifier, kind=kind)
             payload = msgspec.msgpack.encode(Failure.of(InternalError("")))
         finally:
-            self._table.finish(identifier, state, payload)
+            self._journal.finish(identifier, state, payload)
             _log.info("operation_ended", operation=identifier, kind=kind, state=state)
-            self._changed.pop(identifier).set()
             del self._tasks[identifier]

@@ -9,7 +9,7 @@ from llmos.v1 import dataset_service_pb2 as pb
 from llmosd.errors import DatasetInUse, InvalidField
 from llmosd.jobs.messages import DatasetResult, IngestSpec, JobProgress, UploadedFile
 from llmosd.jobs.specs import PreprocessSpec, Recipe
-from llmosd.operations.manager import OperationManager, ProgressEvent, Report
+from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import convert_datasets, resources
 from llmosd.rpc.receiver import check_files, take_upload
 from llmosd.store.catalog import Catalog
@@ -17,6 +17,7 @@ from llmosd.store.datasets import DatasetStore
 from llmosd.store.folders import Staging
 from llmosd.store.names import DatasetRef, dataset_name
 from llmosd.store.records import DatasetVersionRecord, OperationRecord, now
+from llmosd.store.run_events import ProgressEvent
 from llmosd.supervisor.job_runner import JobRunner
 
 _SUFFIXES = (".jsonl", ".txt")

@@ -13,13 +13,16 @@ from llmos.v1 import model_pb2, model_service_pb2_grpc
 from llmos.v1 import model_service_pb2 as pb
 from llmosd.errors import ModelInUse
 from llmosd.ipc.messages import Loading
-from llmosd.operations.manager import OperationManager, ProgressEvent, Report, Work
+from llmosd.operations.durable import DurableJobs
+from llmosd.operations.manager import OperationManager, Report, Work
 from llmosd.rpc import convert, paging, resources
+from llmosd.rpc.publishing import remember
 from llmosd.rpc.text_models import TextModels
-from llmosd.rpc.upload import Uploads, remember
+from llmosd.rpc.upload import Uploads
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
+from llmosd.store.run_events import ProgressEvent
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.pool import ModelPool
 
@@ -44,6 +47,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         operations: OperationManager,
         texts: TextModels,
         uploads: Uploads,
+        jobs: DurableJobs,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -51,6 +55,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._operations = operations
         self._texts = texts
         self._uploads = uploads
+        self._jobs = jobs
 
     async def GetModel(self, request: pb.GetModelRequest, _context: Any) -> model_pb2.Model:
         """One model."""
@@ -101,6 +106,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         model_id = ModelRef.parse(request.name, "name").model_id
         self._catalog.model(model_id)
         records = self._catalog.versions(model_id, 10_000)
+        self._check_unneeded(records)
         for record in records:
             await self._release(record, force=request.force)
         self._catalog.delete_model(model_id)
@@ -113,6 +119,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     ) -> empty_pb2.Empty:
         """Remove one version."""
         record = self._resolve(request.name)
+        self._check_unneeded([record])
         await self._release(record, force=request.force)
         self._catalog.delete_version(record.model_id, record.version)
         self._store.delete(record.model_id, record.version)
@@ -184,6 +191,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
 
     def _resolve(self, name: str) -> VersionRecord:
         return self._catalog.resolve(ModelRef.parse(name, "name"))
+
+    def _check_unneeded(self, records: list[VersionRecord]) -> None:
+        """Raise ModelInUse where an adapter that stays, or a job, needs one of these."""
+        names = {record.name for record in records}
+        used = names & self._jobs.reads()
+        if used:
+            raise ModelInUse(f"a job that has not ended needs {min(used)}; cancel it first")
+        for other in self._catalog.versions(None, 1_000_000):
+            if other.name not in names:
+                base = self._store.manifest(other.model_id, other.version).adapter_base
+                if base in names:
+                    raise ModelInUse(f"{other.name} is an adapter to {base}; remove it first")
 
     async def _release(self, record: VersionRecord, *, force: bool) -> None:
         """Make sure that a version can be deleted, and that no process holds it."""

@@ -90,14 +90,21 @@ class OperationServicer(operation_service_pb2_grpc.OperationServiceServicer):
         after = min(request.after_sequence, _LAST_SEQUENCE)
         events = self._operations.watch(identifier, after, _HEARTBEAT_SECONDS)
         async for item in events:
-            event = pb.OperationEvent(sequence=item.sequence, time=convert.timestamp(item.time))
-            if item.progress is not None:
-                event.progress.CopyFrom(resources.operation_progress(item.progress))
-            elif item.done is not None:
-                event.done.CopyFrom(resources.operation(item.done, self._operations))
-            else:
-                event.heartbeat.SetInParent()
-            yield event
+            yield resources.operation_event(item, self._operations)
+
+    async def PauseOperation(
+        self, request: pb.PauseOperationRequest, _context: Any
+    ) -> lro.Operation:
+        """Let a job save and wait."""
+        record = self._operations.pause(_identifier(request.name))
+        return resources.operation(record, self._operations)
+
+    async def ResumeOperation(
+        self, request: pb.ResumeOperationRequest, _context: Any
+    ) -> lro.Operation:
+        """Queue a paused job again."""
+        record = self._operations.resume(_identifier(request.name))
+        return resources.operation(record, self._operations)
 
 
 def _identifier(name: str) -> str:

@@ -10,16 +10,27 @@ from google.protobuf.message import Message
 from llmos.v1 import model_pb2, operation_service_pb2
 from llmosd.ipc import Failure
 from llmosd.ipc.messages import EngineStats
-from llmosd.operations.manager import OperationManager, ProgressEvent
+from llmosd.operations.journal import WatchEvent
+from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert, status
 from llmosd.store.names import version_name
 from llmosd.store.records import ModelRecord, OperationRecord, VersionRecord
+from llmosd.store.run_events import (
+    CheckpointEvent,
+    MetricEvent,
+    PhaseEvent,
+    ProgressEvent,
+    SampleEvent,
+    WarningEvent,
+)
 from llmosd.supervisor.pool import ModelPool
 from llmosd.supervisor.resident import Resident
 
 _STATES = operation_service_pb2.OperationMetadata.State
 # A daemon's stop is a failure to whoever waits for the result; ErrorInfo tells it apart.
 _OPERATION_STATES = {
+    "QUEUED": _STATES.STATE_QUEUED,
+    "PAUSED": _STATES.STATE_PAUSED,
     "RUNNING": _STATES.STATE_RUNNING,
     "SUCCEEDED": _STATES.STATE_SUCCEEDED,
     "FAILED": _STATES.STATE_FAILED,
@@ -97,16 +108,17 @@ def _counters(stats: EngineStats) -> model_pb2.Residency.Counters:
 
 def operation(record: OperationRecord, operations: OperationManager) -> lro.Operation:
     """An operation, with metadata, and its result where it has ended."""
-    sequence, progress = operations.last_progress(record.operation_id)
+    sequence, progress, metric = operations.standing(record.operation_id)
     ended = record.end_time is not None
     metadata = operation_service_pb2.OperationMetadata(
         kind=record.kind,
         target=record.target,
-        state=_OPERATION_STATES[record.state],
+        state=_OPERATION_STATES[record.phase or record.state],
         create_time=convert.timestamp(record.create_time),
         end_time=convert.timestamp(record.end_time),
-        progress=operation_progress(progress) if progress else None,
+        progress=_progress(progress) if progress else None,
         sequence=sequence + 1 if ended else sequence,
+        metrics=_metrics(metric) if metric else None,
     )
     result = lro.Operation(name=f"operations/{record.operation_id}", done=ended)
     result.metadata.Pack(metadata)
@@ -118,10 +130,42 @@ def operation(record: OperationRecord, operations: OperationManager) -> lro.Oper
     return result
 
 
-def operation_progress(event: ProgressEvent) -> operation_service_pb2.OperationProgress:
-    """Progress of an operation."""
+def operation_event(
+    item: WatchEvent, operations: OperationManager
+) -> operation_service_pb2.OperationEvent:
+    """What a watcher is told."""
+    event = operation_service_pb2.OperationEvent(
+        sequence=item.sequence, time=convert.timestamp(item.time)
+    )
+    match item.event:
+        case ProgressEvent():
+            event.progress.CopyFrom(_progress(item.event))
+        case MetricEvent():
+            event.metrics.CopyFrom(_metrics(item.event))
+        case PhaseEvent(phase, reason):
+            event.phase.state, event.phase.reason = _OPERATION_STATES[phase], reason
+        case SampleEvent(step, prompt, text):
+            event.sample.step, event.sample.prompt, event.sample.text = step, prompt, text
+        case CheckpointEvent(step, best):
+            event.checkpoint.step, event.checkpoint.best = step, best
+        case WarningEvent(message):
+            event.warning.message = message
+        case _ if item.done is not None:
+            event.done.CopyFrom(operation(item.done, operations))
+        case _:
+            event.heartbeat.SetInParent()
+    return event
+
+
+def _progress(event: ProgressEvent) -> operation_service_pb2.OperationProgress:
     return operation_service_pb2.OperationProgress(
         stage=event.stage, completed=event.completed, total=event.total, unit=event.unit
+    )
+
+
+def _metrics(event: MetricEvent) -> operation_service_pb2.OperationMetrics:
+    return operation_service_pb2.OperationMetrics(
+        step=event.step, source=f"SOURCE_{event.source.upper()}", values=event.values
     )
 
 

@@ -23,6 +23,8 @@ from llmos.v1 import (
     scoring_service_pb2_grpc,
     tokenization_service_pb2,
     tokenization_service_pb2_grpc,
+    training_service_pb2,
+    training_service_pb2_grpc,
 )
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.dataset_servicer import DatasetServicer
@@ -33,6 +35,7 @@ from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
+from llmosd.rpc.training_servicer import TrainingServicer
 from llmosd.supervisor.pool import ModelPool
 from llmosd.supervisor.resident import State
 
@@ -44,6 +47,7 @@ _MODULES = (
     operation_service_pb2,
     scoring_service_pb2,
     tokenization_service_pb2,
+    training_service_pb2,
     lro,
 )
 SERVICE_NAMES = tuple(
@@ -68,6 +72,7 @@ class Servicers:
     datasets: DatasetServicer
     operations: OperationsServicer
     operation: OperationServicer
+    training: TrainingServicer
     admin: AdminServicer
 
 
@@ -95,6 +100,7 @@ class Server:
         operation_service_pb2_grpc.add_OperationServiceServicer_to_server(
             servicers.operation, server
         )
+        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(servicers.training, server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

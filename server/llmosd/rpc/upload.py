@@ -3,19 +3,19 @@
 from collections.abc import AsyncIterator
 
 from llmos.v1 import model_service_pb2 as pb
-from llmosd.errors import InvalidField, ModelNotFound
-from llmosd.jobs.messages import ImportResult, ImportSpec, ModelFormat
-from llmosd.operations.manager import OperationManager, ProgressEvent, Report
+from llmosd.errors import InvalidField
+from llmosd.jobs.messages import ImportSpec, ModelFormat
+from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import resources
+from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.receiver import check_files, take_upload
-from llmosd.store.catalog import Catalog
 from llmosd.store.manifest import Dtype
-from llmosd.store.names import ModelRef, model_name
-from llmosd.store.records import OperationRecord, VersionRecord
+from llmosd.store.names import model_name
+from llmosd.store.records import OperationRecord
+from llmosd.store.run_events import ProgressEvent
 from llmosd.store.versions import Staging, VersionStore
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.pool import ModelPool
-from llmosd.supervisor.resident import Resident
 
 _FORMATS: dict[int, ModelFormat] = {
     pb.MODEL_FORMAT_GGUF: "gguf",
@@ -34,14 +34,14 @@ class Uploads:
 
     def __init__(
         self,
-        catalog: Catalog,
+        publisher: Publisher,
         store: VersionStore,
         pool: ModelPool,
         operations: OperationManager,
         jobs: JobRunner,
         max_bytes: int,
     ) -> None:
-        self._catalog = catalog
+        self._publisher = publisher
         self._store = store
         self._pool = pool
         self._operations = operations
@@ -92,52 +92,12 @@ class Uploads:
                 spec,
                 lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit)),
             )
-            record = self._publish(header.model_id, result, staging)
+            record = self._publisher.publish(
+                header.model_id, result.manifest, result.digest, result.byte_size, staging
+            )
         finally:
             self._store.discard(staging)
         return resources.packed(resources.version(record, self._pool))
-
-    def _publish(self, model_id: str, result: ImportResult, staging: Staging) -> VersionRecord:
-        manifest = result.manifest
-        record = VersionRecord(
-            model_id=model_id,
-            version=self._catalog.next_version(model_id),
-            create_time=manifest.create_time,
-            architecture=manifest.architecture,
-            family=manifest.family,
-            parameter_count=manifest.parameter_count,
-            context_length=manifest.context_length,
-            vocabulary_size=manifest.vocabulary_size,
-            dtype=manifest.dtype,
-            byte_size=result.byte_size,
-            digest=result.digest,
-            license=manifest.license,
-            source=manifest.source,
-            chat=manifest.chat,
-        )
-        self._store.publish(model_id, record.version, staging)
-        served = self._served(model_id)
-        self._catalog.add_version(record)
-        if served is not None:
-            # "live" means the new version from here on: it must answer, as the old one did.
-            self._pool.want(record, served.keep_alive, served.dtype)
-            remember(self._catalog, self._pool, record)
-        return record
-
-    def _served(self, model_id: str) -> Resident | None:
-        """The live version's residency, if it is to be served."""
-        try:
-            return self._pool.resident(self._catalog.resolve(ModelRef.parse(model_id)))
-        except ModelNotFound:
-            return None
-
-
-def remember(catalog: Catalog, pool: ModelPool, record: VersionRecord) -> None:
-    """Keep for the next daemon that a version is wanted, and how."""
-    resident = pool.resident(record)
-    if resident is not None:
-        where = (record.model_id, record.version)
-        catalog.set_wanted(*where, True, resident.keep_alive, resident.dtype)
 
 
 def _default_sampling(header: pb.UploadModelHeader) -> dict[str, int | float]:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,14 @@ def write_durably(folder: Path, name: str, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(folder)
+
+
+def copy_durably(source: Path, target: Path) -> None:
+    """Copy a regular file to a new name, and its bytes to the disk; raises as `open_regular`."""
+    with os.fdopen(open_regular(source.parent, source.name), "rb") as file, target.open("xb") as to:
+        shutil.copyfileobj(file, to, 1 << 20)
+        to.flush()
+        os.fsync(to.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,6 +5,8 @@ config.json        architectures.config.ModelConfig
 model.safetensors  weights under Hugging Face's parameter names
 tokenizer.json     the format of the tokenizers library
 generation.json    GenerationDefaults
+adapter_config.json, adapter_model.safetensors    instead of the weights, in the peft library's
+                   format, where the version is an adapter to another
 chat_template.jinja, card.md    optional
 """
 
@@ -23,6 +25,8 @@ TOKENIZER = "tokenizer.json"
 GENERATION = "generation.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 CARD = "card.md"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 FORMAT = 1
 """Of the folder; raised when a reader of the old one would go wrong."""
@@ -41,7 +45,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a version is; `family` is what users know it by, such as "qwen2".
 
     `dtype` is that of most weights' bytes; norms may be kept wider. `lineage` says what it was
-    made from: for an import, the format and the SHA-256 of each input file.
+    made from: for an import, the format and the SHA-256 of each input file. `adapter_base` is the
+    resource name of the version that an adapter is for; `parameter_count` is of both together.
     """
 
     format: int = FORMAT
@@ -57,6 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     create_time: datetime
     files: dict[str, FileEntry]
     lineage: dict[str, str] = {}
+    adapter_base: str = ""
 
 
 class GenerationDefaults(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from llmosd.store.records import (
     EventRecord,
     OperationRecord,
     OperationState,
+    Phase,
     from_micros,
     now,
     to_micros,
@@ -28,8 +29,10 @@ class OperationTable:
         target: str,
         request_id: str = "",
         payload_digest: str = "",
+        *,
+        durable: bool = False,
     ) -> OperationRecord:
-        """Record a new operation as RUNNING.
+        """Record a new operation as RUNNING; a durable one waits first.
 
         A `request_id` is used once: ask `find_request` first, and return what it finds if the
         payload is the same. Raises RequestIdReused where that was not done.
@@ -37,8 +40,8 @@ class OperationTable:
         try:
             self._db.execute(
                 "INSERT INTO operations "
-                "(operation_id, kind, target, state, request_id, payload_digest, create_time) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "(operation_id, kind, target, state, request_id, payload_digest, create_time, "
+                "durable, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     operation_id,
                     kind,
@@ -47,6 +50,8 @@ class OperationTable:
                     request_id or None,
                     payload_digest,
                     to_micros(now()),
+                    int(durable),
+                    "QUEUED" if durable else "",
                 ),
             )
         except sqlite3.IntegrityError:
@@ -87,6 +92,39 @@ class OperationTable:
         with transaction(self._db):
             return self._append(operation_id, payload)
 
+    def copy_events(self, operation_id: str, events: list[EventRecord]) -> None:
+        """Add events that have their numbers and times already; those that are there are left."""
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)",
+                [
+                    (operation_id, event.sequence, to_micros(event.create_time), event.payload)
+                    for event in events
+                ],
+            )
+
+    def set_phase(self, operation_id: str, phase: Phase) -> None:
+        """Say where a running operation stands."""
+        self._db.execute(
+            "UPDATE operations SET phase = ? WHERE operation_id = ?", (phase, operation_id)
+        )
+
+    def unfinished(self) -> list[OperationRecord]:
+        """Durable operations that have not ended, oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM operations WHERE durable AND state = 'RUNNING' ORDER BY position"
+        )
+        return [_operation(row) for row in rows]
+
+    def last_events(self, operation_id: str, limit: int) -> list[EventRecord]:
+        """At most `limit` events, the newest first."""
+        rows = self._db.execute(
+            "SELECT sequence, create_time, payload FROM events "
+            "WHERE operation_id = ? ORDER BY sequence DESC LIMIT ?",
+            (operation_id, limit),
+        )
+        return [EventRecord(row[0], from_micros(row[1]), row[2]) for row in rows]
+
     def events(self, operation_id: str, after_sequence: int, limit: int) -> list[EventRecord]:
         """At most `limit` events after a sequence number (0: from the first), in order.
 
@@ -99,15 +137,6 @@ class OperationTable:
             (operation_id, after_sequence, limit),
         )
         return [EventRecord(row[0], from_micros(row[1]), row[2]) for row in rows]
-
-    def last_event(self, operation_id: str) -> EventRecord | None:
-        """The newest event, if there is one."""
-        row = self._db.execute(
-            "SELECT sequence, create_time, payload FROM events "
-            "WHERE operation_id = ? ORDER BY sequence DESC LIMIT 1",
-            (operation_id,),
-        ).fetchone()
-        return EventRecord(row[0], from_micros(row[1]), row[2]) if row else None
 
     def finish(
         self,
@@ -125,7 +154,8 @@ class OperationTable:
             if self.get(operation_id).state != RUNNING:
                 return False
             self._db.execute(
-                "UPDATE operations SET state = ?, result = ?, end_time = ? WHERE operation_id = ?",
+                "UPDATE operations SET state = ?, phase = '', result = ?, end_time = ? "
+                "WHERE operation_id = ?",
                 (state, payload, to_micros(now()), operation_id),
             )
             if event is not None:
@@ -145,17 +175,18 @@ class OperationTable:
         self._db.execute("DELETE FROM operations WHERE operation_id = ?", (operation_id,))
 
     def interrupt_running(self, payload: bytes = b"") -> list[str]:
-        """At start: mark what a daemon that died left RUNNING as INTERRUPTED.
+        """At start: mark what a daemon that died left RUNNING as INTERRUPTED, if not durable.
 
         `payload` becomes their result. Returns their ids, oldest first.
         """
         with transaction(self._db):
             rows = self._db.execute(
-                "SELECT operation_id FROM operations WHERE state = 'RUNNING' ORDER BY position"
+                "SELECT operation_id FROM operations "
+                "WHERE state = 'RUNNING' AND NOT durable ORDER BY position"
             ).fetchall()
             self._db.execute(
                 "UPDATE operations SET state = 'INTERRUPTED', result = ?, end_time = ? "
-                "WHERE state = 'RUNNING'",
+                "WHERE state = 'RUNNING' AND NOT durable",
                 (payload, to_micros(now())),
             )
         return [row[0] for row in rows]

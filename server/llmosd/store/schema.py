@@ -79,6 +79,7 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
     """
+    DELETE FROM events; -- progress of operations that have ended, in another encoding
     ALTER TABLE operations ADD COLUMN durable INTEGER NOT NULL DEFAULT 0 CHECK (durable IN (0, 1));
     ALTER TABLE operations ADD COLUMN phase TEXT NOT NULL DEFAULT ''
       CHECK (phase IN ('', 'QUEUED', 'RUNNING', 'PAUSED'));

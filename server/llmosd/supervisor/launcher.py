@@ -97,7 +97,7 @@ def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
         # two engines on two cores took 2.2 s a token, and 0.09 s with this.
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN_ROUNDS),
     }
-    folder = _share_openmp(cache_dir)
+    folder = shared_openmp(cache_dir)
     if folder is not None:
         paths = [str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
@@ -105,7 +105,7 @@ def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
     return environment
 
 
-def _share_openmp(cache_dir: Path) -> Path | None:
+def shared_openmp(cache_dir: Path) -> Path | None:
     """A folder where numba's name for libgomp leads to torch's copy.
 
     One OpenMP runtime means one pool of threads for both, and none of the system's is needed.

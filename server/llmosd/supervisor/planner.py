@@ -7,6 +7,7 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import check_served
 from llmosd.config import Config
 from llmosd.ipc.messages import LoadEngine
+from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.engine_handle import HandleLimits
@@ -64,6 +65,7 @@ class Planner:
         record, config = resident.record, self._config
         return LoadEngine(
             model_dir=str(self._store.path(record.model_id, record.version)),
+            base_dir=self._base_dir(record),
             device=self.device,
             dtype=resident.dtype,
             packed_dir=str(config.state / "packed"),
@@ -76,6 +78,15 @@ class Planner:
             heartbeat_seconds=min(_HEARTBEAT_SECONDS, config.heartbeat_timeout_seconds / 4),
             tenant_weights=config.tenant_weights,
         )
+
+    def _base_dir(self, record: VersionRecord) -> str:
+        """Where the weights are that an adapter is for; "": the version has weights of its own."""
+        name = self._store.manifest(record.model_id, record.version).adapter_base
+        if not name:
+            return ""
+        base = ModelRef.parse(name)
+        assert base.version is not None, "manifests name versions"
+        return str(self._store.path(base.model_id, base.version))
 
     def limits(self) -> HandleLimits:
         """What an engine may take, and how long it may be silent."""

@@ -34,6 +34,8 @@ from llmosd.supervisor.resident import Resident, State
 _log = structlog.get_logger()
 _FIRST_BACKOFF, _MOST_BACKOFF = 0.2, 30.0
 _STABLE_SECONDS = 60.0
+# Between two turns of a conversation a machine is not idle.
+_MOMENT_SECONDS = 1.0
 
 Report = Callable[[Loading], None]
 
@@ -76,6 +78,7 @@ class ModelPool:
         self._lock = asyncio.Lock()  # one transition at a time keeps the memory estimates true
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._answered_at = -_MOMENT_SECONDS
         self.on_change: Callable[[], None] = lambda: None
 
     def residents(self) -> list[Resident]:
@@ -90,6 +93,14 @@ class ModelPool:
     def num_loaded(self) -> int:
         """Models in memory."""
         return sum(resident.handle is not None for resident in self._residents.values())
+
+    def answering(self) -> bool:
+        """Whether any model answers somebody now, or did a moment ago."""
+        now = time.monotonic()
+        handles = (resident.handle for resident in self._residents.values())
+        if any(handle is not None and handle.num_generations for handle in handles):
+            self._answered_at = now
+        return now - self._answered_at < _MOMENT_SECONDS
 
     def processes(self) -> list[int]:
         """Process ids of the engines, of those that wait for a model, too."""

@@ -23,7 +23,11 @@ class _Question:
 @click.command("run", cls=Command)
 @model_argument()
 @click.argument("prompt", nargs=-1)
-@click.option("--raw", is_flag=True, help="Continue the prompt as it stands, no chat template.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Go on with the prompt as it stands, without the chat template.",
+)
 @click.option("--system", metavar="TEXT", help="The system message.")
 @sampling_options
 @form_options
@@ -51,10 +55,12 @@ def command(settings: Settings, /, model: str, prompt: tuple[str, ...], **flags:
     forms = given({name: flags[name] for name in ("json_schema", "regex", "grammar", "choices")})
     if len(forms) > 1:
         raise click.UsageError("give one of --json-schema, --regex, --grammar and --choice")
-    asked = _input(prompt, flags.pop("system"), raw=flags.pop("raw"))
-    question = _Question(model, {**asked, **given(flags)})
+    system, raw, text = flags.pop("system"), flags.pop("raw"), _prompt_text(prompt)
     with settings.client() as client:
-        ensure_loaded(client, model, quiet=settings.json)
+        version = ensure_loaded(client, model, quiet=settings.json)
+        # A model without a template can only go on with a text.
+        asked = _input(text, system, raw=raw or not version.chat)
+        question = _Question(model, {**asked, **given(flags)})
         if settings.json and stream:
             _print_events(client, question)
         elif settings.json:
@@ -65,10 +71,9 @@ def command(settings: Settings, /, model: str, prompt: tuple[str, ...], **flags:
             _print_as_it_comes(client, question, verbose=verbose)
 
 
-def _input(prompt: tuple[str, ...], system: str | None, *, raw: bool) -> dict[str, Any]:
-    text = _prompt_text(prompt)
+def _input(text: str, system: str | None, *, raw: bool) -> dict[str, Any]:
     if raw and system:
-        raise click.UsageError("--raw and --system exclude each other")
+        raise click.UsageError("--system needs a model with a chat template, and no --raw")
     if raw:
         return {"prompt": text}
     turns = [{"role": "system", "content": system}] if system else []

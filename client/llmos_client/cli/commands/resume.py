@@ -1,0 +1,25 @@
+"""llmos resume: Go on with a paused job."""
+
+import click
+
+from llmos_client.cli.completion import complete_job
+from llmos_client.cli.options import Command, Settings, pass_settings
+
+
+@click.command("resume", cls=Command)
+@click.argument("job", shell_complete=complete_job)
+@pass_settings
+def command(settings: Settings, job: str) -> None:
+    """Go on with a paused job."""
+    from llmos_client.cli.job_view import job_name
+    from llmos_client.cli.output import print_json
+
+    with settings.client() as client:
+        client.resume_operation(job_name(job))
+        operation = client.get_operation(job_name(job))
+    if settings.json:
+        print_json({"job": operation})
+    elif operation.done:
+        print(f"{operation.name} has ended: {operation.state}")
+    else:
+        print(f"queued again; llmos watch {job} follows it")

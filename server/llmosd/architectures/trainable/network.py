@@ -1,0 +1,118 @@
+"""What every trainable network is: examples end to end in, hidden states out, and a head."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.trainable.layout import Layout, layout_of
+
+
+class Network(nn.Module):
+    """Base of the networks; its parameters' names are those of `shapes.expected_shapes`.
+
+    Attributes:
+        config: sizes and switches.
+        causal: a token sees nothing of what comes after it.
+        checkpointing: keep only the blocks' inputs, and compute the rest again in the backward
+            pass (Chen et al., 2016).
+    """
+
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
+        """`dropout` is a share, of embeddings, attention and what each block adds."""
+        super().__init__()
+        self.config = config
+        self.causal = config.architecture != "encoder"
+        self.checkpointing = False
+        self.dropout = dropout
+
+    def add_head(self) -> None:
+        """The last of the constructor: heads have the last names."""
+        hidden = self.config.hidden_size
+        if self.config.head != "language":
+            outputs = max(1, len(self.config.labels))
+            self.score = nn.Linear(hidden, outputs, bias=False)
+        elif not self.config.tie_embeddings:
+            self.lm_head = nn.Linear(hidden, self.config.vocab_size, bias=False)
+
+    def fill_buffers(self) -> None:
+        """Compute what is no weight: networks are made without memory, then filled."""
+
+    @property
+    def embedding(self) -> nn.Parameter:
+        """(vocabulary, hidden) weights that ids select."""
+        raise NotImplementedError
+
+    @property
+    def head(self) -> nn.Parameter:
+        """(vocabulary, hidden) weights of the scores of the next token."""
+        return self.embedding if self.config.tie_embeddings else self.lm_head.weight
+
+    def forward(
+        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states after the last norm.
+
+        Args:
+            ids: (tokens,) int64, the examples end to end.
+            lengths: of the examples.
+            perturbation: (tokens, hidden), added to the embeddings.
+
+        Returns:
+            (tokens, hidden) float32, or what autocast makes of it.
+        """
+        layout = layout_of(lengths, ids.device)
+        x = self.embed(ids, layout)
+        if perturbation is not None:
+            x = x + perturbation
+        x = functional.dropout(x, self.dropout, self.training)
+        shared = self.shared(layout)
+        for block in self.blocks():
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, layout, shared, use_reentrant=False)
+            else:
+                x = block(x, layout, shared)
+        return self.normalized(x)
+
+    def embed(self, ids: Tensor, layout: Layout) -> Tensor:
+        """(tokens, hidden) in the type the network computes in."""
+        raise NotImplementedError
+
+    def shared(self, layout: Layout) -> Any:
+        """What all blocks need of the layout."""
+        raise NotImplementedError
+
+    def blocks(self) -> nn.ModuleList:
+        """Modules that take (x, layout, shared)."""
+        raise NotImplementedError
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """The last norm."""
+        raise NotImplementedError
+
+    def scores(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """(examples, labels), or (examples, 1) grades, of (tokens, hidden) states.
+
+        An encoder's examples are the means of their tokens; a decoder's are their last token, as
+        it alone has seen the rest.
+        """
+        ends = torch.tensor(lengths, device=hidden.device).cumsum(0)
+        if self.causal:
+            pooled = hidden.index_select(0, ends - 1)
+        else:
+            parts = hidden.float().split(lengths)
+            pooled = torch.stack([part.mean(0) for part in parts])
+        scores: Tensor = self.score(pooled)
+        return scores.float()
+
+
+def linear_names(network: nn.Module) -> list[str]:
+    """Names of the products within blocks: what adapters may sit on."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and "." in name and ".lora_" not in name
+    ]

@@ -1,0 +1,87 @@
+"""Which network trains which `ModelConfig.architecture`; building one, filled or from scratch."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.shapes import expected_shapes
+from llmosd.architectures.trainable.gpt2 import GPT2
+from llmosd.architectures.trainable.llama import Llama
+from llmosd.architectures.trainable.network import Network
+from llmosd.errors import DataCorrupt, InvalidField
+
+TRAINABLE: dict[str, Callable[[ModelConfig, float], Network]] = {
+    "llama": Llama,
+    "gpt2": GPT2,
+    "encoder": Llama,
+}
+
+_STD = 0.02
+_INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight", "c_proj.weight")
+
+
+def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Network:
+    """A network of random weights, the same for the same seed.
+
+    GPT-2's way (Radford et al., 2019): normal with deviation 0.02, of what is added to the
+    residual 0.02 / sqrt(2 layers); norms one, biases zero. The embedding's deviation is at most
+    0.3 / sqrt(hidden): where it is the head too, scores of the first step would otherwise be wide
+    enough to make the loss greater than that of guessing.
+
+    Raises:
+        InvalidField: for an architecture that cannot be trained.
+    """
+    network = _empty(config, dropout).to_empty(device="cpu")
+    network.fill_buffers()
+    generator = torch.Generator().manual_seed(seed)
+    residual = _STD / math.sqrt(2 * config.num_layers)
+    head = min(_STD, 0.3 / math.sqrt(config.hidden_size))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif parameter.dim() == 1:
+                parameter.fill_(1.0)
+            else:
+                std = residual if name.endswith(_INTO_RESIDUAL) else _STD
+                wide = parameter is network.embedding or name == "lm_head.weight"
+                parameter.normal_(0.0, head if wide else std, generator=generator)
+    return network
+
+
+def from_weights(
+    config: ModelConfig, weights: Mapping[str, Tensor], dropout: float = 0.0, seed: int = 0
+) -> Network:
+    """A network of given weights, kept in float32; a missing `score.weight` starts at random.
+
+    Raises:
+        DataCorrupt: where a weight is missing or has another shape.
+        InvalidField: for an architecture that cannot be trained.
+    """
+    values: dict[str, Tensor] = {}
+    for name, shape in expected_shapes(config).items():
+        if name in weights:
+            values[name] = weights[name].to(torch.float32, copy=True)
+        elif name == "score.weight":
+            generator = torch.Generator().manual_seed(seed)
+            values[name] = _STD * torch.randn(shape, generator=generator)
+        else:
+            raise DataCorrupt(f'weight "{name}" is missing')
+        if values[name].shape != shape:
+            raise DataCorrupt(f'weight "{name}" has shape {tuple(values[name].shape)}, not {shape}')
+    network = _empty(config, dropout)
+    network.load_state_dict(values, assign=True)
+    network.fill_buffers()
+    network.requires_grad_(requires_grad=True)
+    return network
+
+
+def _empty(config: ModelConfig, dropout: float) -> Network:
+    build = TRAINABLE.get(config.architecture)
+    if build is None:
+        raise InvalidField.of("family", f"{config.architecture} models cannot be trained")
+    with torch.device("meta"):
+        return build(config, dropout)

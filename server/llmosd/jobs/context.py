@@ -1,0 +1,115 @@
+"""What a durable job sees of the world: its folder, its events, and what is wanted of it."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from llmosd.errors import OperationCancelled
+from llmosd.store.run_directory import CONTROL, Control, EventWriter, RunDirectory
+from llmosd.store.run_events import JobEvent, ProgressEvent
+
+_REPORT_SECONDS = 0.5
+# Of the time while models answer somebody: what a job takes of it, at least.
+_SHARE_BESIDE_SERVING = 0.25
+_LONGEST_SLEEP = 0.05
+
+Wish = Literal["run", "save", "pause", "cancel", "stop"]
+
+
+class JobInterrupted(Exception):
+    """The job ends for now and will be started again: paused, or the daemon stops."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.wish = wish
+
+
+class JobContext:
+    """Given to a job; also its Progress."""
+
+    def __init__(self, run: RunDirectory, writer: EventWriter) -> None:
+        """`writer.lines` are the events of earlier runs of this job."""
+        self.run = run
+        self._writer = writer
+        self._control = Control()
+        self._read_at = -1
+        self._saves = run.control().saves
+        self._terminated = False
+        self._reported = ("", 0.0)
+        self._yielded_at = time.monotonic()
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.run.path
+
+    @property
+    def history(self) -> list[JobEvent]:
+        """The events of earlier runs of this job."""
+        return [line.event for line in self._writer.lines]
+
+    def listen(self) -> None:
+        """Take SIGTERM for "save and end"; Ctrl-C in the daemon's terminal is for the daemon."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def emit(self, event: JobEvent, *, durable: bool = False) -> None:
+        """Say something; `durable`: on disk when this returns."""
+        self._writer.write(event, durable=durable)
+
+    def report(self, stage: str, completed: int = 0, total: int = 0, unit: str = "") -> None:
+        """Say how far a stage is, at most twice a second."""
+        now = time.monotonic()
+        ends = total > 0 and completed >= total
+        if stage == self._reported[0] and not ends and now - self._reported[1] < _REPORT_SECONDS:
+            return
+        self._reported = (stage, now)
+        self.emit(ProgressEvent(stage, completed, total, unit))
+
+    def wish(self) -> Wish:
+        """What is wanted now; "save" is said once for every time it was asked."""
+        if self._terminated:
+            return "stop"
+        control = self._current()
+        if control.desired != "run":
+            return control.desired
+        if control.saves > self._saves:
+            self._saves = control.saves
+            return "save"
+        return "run"
+
+    def check_cancelled(self) -> None:
+        """Raise OperationCancelled or JobInterrupted where the job should not go on."""
+        wish = self.wish()
+        if wish == "cancel":
+            raise OperationCancelled("the operation was cancelled")
+        if wish in ("pause", "stop"):
+            raise JobInterrupted(wish)
+
+    def give_way(self) -> None:
+        """Between two pieces of work: sleep while models answer, for a share of the time worked.
+
+        Ends at once when they have answered, or when something is wanted of the job.
+        """
+        worked = time.monotonic() - self._yielded_at
+        until = time.monotonic() + worked * (1 / _SHARE_BESIDE_SERVING - 1)
+        while self._current().give_way and time.monotonic() < until:
+            if self._terminated or self._control.desired != "run":
+                break
+            time.sleep(_LONGEST_SLEEP)
+        self._yielded_at = time.monotonic()
+
+    def _current(self) -> Control:
+        """The control file, read again when it was replaced."""
+        try:
+            at = (self.run.path / CONTROL).stat().st_mtime_ns
+        except OSError:
+            return self._control
+        if at != self._read_at:
+            self._control, self._read_at = self.run.control(), at
+        return self._control
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        self._terminated = True

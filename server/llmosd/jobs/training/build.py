@@ -1,0 +1,213 @@
+"""From a spec to a network and its objective."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.trainable.lora import adapters_off, add_adapters, narrow_base
+from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.registry import from_scratch, from_weights
+from llmosd.errors import FeatureUnavailable, InvalidDataset, InvalidField
+from llmosd.jobs.data.tokenized import TokenizedDataset
+from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.seeds import WEIGHTS as WEIGHTS_SEED
+from llmosd.jobs.training.seeds import seed_of
+from llmosd.objectives.objective import Objective, Settings
+from llmosd.objectives.registry import OBJECTIVES, REFERENCED, SCORED
+from llmosd.store.files import read_regular
+from llmosd.store.manifest import ADAPTER_WEIGHTS, CONFIG, WEIGHTS
+
+_LARGEST_CONFIG = 1 << 20
+_SHAPE: dict[str, dict[str, Any]] = {
+    "llama": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
+    "encoder": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
+    "gpt2": {
+        "norm_eps": 1e-5,
+        "activation": "gelu_new",
+        "tie_embeddings": True,
+        "qkv_bias": True,
+        "output_bias": True,
+        "mlp_bias": True,
+    },
+}
+_MASKS = ("[MASK]", "<mask>")
+
+
+class Parts:
+    """What a run trains, and with what; `mask_id` is the token that hides others."""
+
+    def __init__(self, spec: TrainSpec, data: TokenizedDataset, tokenizer: bytes) -> None:
+        """Read or draw the weights.
+
+        Raises:
+            InvalidField, InvalidDataset, FeatureUnavailable, DataCorrupt.
+        """
+        words = Tokenizer.from_str(tokenizer.decode())
+        found = (words.token_to_id(name) for name in _MASKS)
+        self.mask_id = next((each for each in found if each is not None), -1)
+        self.config = model_config(spec, data, words.get_vocab_size())
+        if self.mask_id < 0:
+            # A word more than the tokenizer has; see `model_config`.
+            self.mask_id = self.config.vocab_size - 1
+        _check_words(data, self.config)
+        self.network = _network(spec, self.config).to(spec.device)
+        self.objective = self._objective(spec)
+
+    def _objective(self, spec: TrainSpec) -> Objective:
+        other: Any = None
+        if spec.objective in REFERENCED:
+            other = _reference(spec, self.network, self.config)
+        elif spec.objective == "distill":
+            other = _teacher(spec, self.config)
+        settings = Settings(
+            vocab_size=self.config.vocab_size,
+            labels=len(self.config.labels),
+            mask_id=self.mask_id,
+            label_smoothing=spec.label_smoothing,
+            mask_share=spec.mask_share,
+            beta=spec.beta,
+            distill_temperature=spec.distill_temperature,
+            distill_share=spec.distill_share,
+        )
+        return OBJECTIVES[spec.objective](settings, other)
+
+
+def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelConfig:
+    """Of the network: the start's own, or what `spec.shape` says; with the objective's head.
+
+    From scratch, masked words get a word of their own where the tokenizer has none.
+
+    Raises:
+        InvalidField: for a field that ModelConfig does not have, or values that do not fit.
+    """
+    if spec.init_from:
+        text = read_regular(Path(spec.init_from), CONFIG, _LARGEST_CONFIG)
+        config = msgspec.json.decode(text, type=ModelConfig)
+    else:
+        extra = int(spec.objective == "masked_language_model")
+        config = _fresh_config(spec, words + extra)
+    if spec.sequence_length > config.context_length:
+        raise InvalidField.of(
+            "sequence_length", f"the model reads {config.context_length} tokens at most"
+        )
+    encoder = config.architecture == "encoder"
+    if encoder != (spec.objective == "masked_language_model") and spec.objective not in SCORED:
+        raise InvalidField.of("objective", f"{spec.objective} is not for {config.architecture}")
+    if spec.objective not in SCORED:
+        return config
+    labels = data.label_names if spec.objective == "classify" else ("grade",)
+    if data.labels is None or not labels:
+        raise InvalidDataset(f"{spec.objective} needs a dataset with labels")
+    return msgspec.structs.replace(config, head=SCORED[spec.objective], labels=labels)
+
+
+def _fresh_config(spec: TrainSpec, words: int) -> ModelConfig:
+    if spec.family not in _SHAPE:
+        raise InvalidField.of("family", f"{spec.family!r} is not one of {', '.join(_SHAPE)}")
+    values = _SHAPE[spec.family] | spec.shape
+    hidden = int(values.setdefault("hidden_size", 128))
+    heads = int(values.setdefault("num_heads", 4))
+    values.setdefault("num_layers", 4)
+    values.setdefault("num_kv_heads", heads)
+    if heads < 1 or hidden % heads or heads % int(values["num_kv_heads"]):
+        raise InvalidField.of("shape", "num_heads must divide hidden_size, num_kv_heads num_heads")
+    values.setdefault("head_dim", hidden // heads)
+    wide = 4 * hidden if spec.family == "gpt2" else -(-8 * hidden // 3 // 32) * 32
+    values.setdefault("intermediate_size", wide)
+    values.setdefault("context_length", spec.sequence_length)
+    fixed = {"architecture": spec.family, "family": spec.family, "vocab_size": words}
+    try:
+        return msgspec.convert(values | fixed, ModelConfig)
+    except msgspec.ValidationError as error:
+        raise InvalidField.of("shape", str(error)) from None
+
+
+def _network(spec: TrainSpec, config: ModelConfig) -> Network:
+    seed = seed_of(spec.seed, WEIGHTS_SEED)
+    if spec.init_from:
+        network = from_weights(config, read_weights(spec.init_from), spec.dropout, seed)
+    else:
+        network = from_scratch(config, seed, spec.dropout)
+    network.checkpointing = spec.gradient_checkpointing
+    if spec.method == "lora":
+        if not spec.init_from:
+            raise InvalidField.of("method", "an adapter needs a model to start from")
+        lora = spec.lora
+        torch.manual_seed(seed_of(spec.seed, WEIGHTS_SEED, 1))
+        add_adapters(network, lora.targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
+        narrow_base(network, getattr(torch, lora.base_precision))
+    return network
+
+
+def read_weights(folder: str) -> dict[str, Tensor]:
+    """The weights of a version folder; raises FeatureUnavailable where it is an adapter's."""
+    if (Path(folder) / ADAPTER_WEIGHTS).exists():
+        raise FeatureUnavailable("training goes on from whole weights: merge the adapter first")
+    return load_file(Path(folder) / WEIGHTS)
+
+
+def _reference(spec: TrainSpec, network: Network, config: ModelConfig) -> Any:
+    """The network as it was before: its base alone, or a second one."""
+    if spec.method == "lora":
+        return _Base(network)
+    return _frozen(from_weights(config, read_weights(spec.init_from)), spec)
+
+
+def _teacher(spec: TrainSpec, config: ModelConfig) -> Network:
+    text = read_regular(Path(spec.teacher), CONFIG, _LARGEST_CONFIG)
+    own = msgspec.json.decode(text, type=ModelConfig)
+    if own.vocab_size != config.vocab_size:
+        raise InvalidField.of("teacher", "teacher and student must have one vocabulary")
+    if own.context_length < spec.sequence_length:
+        raise InvalidField.of("teacher", f"it reads {own.context_length} tokens at most")
+    return _frozen(from_weights(own, read_weights(spec.teacher)), spec)
+
+
+def _frozen(network: Network, spec: TrainSpec) -> Network:
+    network.requires_grad_(requires_grad=False)
+    return network.eval().to(spec.device)
+
+
+class _Base:
+    """An adapted network without its adapters, and without dropout."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def __call__(
+        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
+    ) -> Tensor:
+        with adapters_off(self._network), _resting(self._network):
+            out: Tensor = self._network(ids, lengths, perturbation)
+            return out
+
+    @property
+    def head(self) -> Tensor:
+        return self._network.head
+
+
+@contextmanager
+def _resting(network: Network) -> Iterator[None]:
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
+def _check_words(data: TokenizedDataset, config: ModelConfig) -> None:
+    largest = int(data.ids.max()) if len(data.ids) else 0
+    if largest >= config.vocab_size:
+        raise InvalidDataset(
+            f"the data has token {largest}, and the model knows {config.vocab_size}: it was made "
+            "with another tokenizer"
+        )

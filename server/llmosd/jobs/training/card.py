@@ -1,0 +1,83 @@
+"""card.md of a trained version: what it was made from, how, and what is known of it."""
+
+from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.shapes import parameter_count
+from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.checkpoint import RunState
+
+_ROWS = 12
+
+
+def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
+    """Markdown, for people."""
+    lines = [
+        f"# {spec.model_id}",
+        "",
+        (
+            f"{config.family}, {parameter_count(config):,} parameters, {config.num_layers} layers, "
+            f"context of {config.context_length:,} tokens, vocabulary of {config.vocab_size:,}."
+        ),
+        "",
+        f"- License: {spec.license or 'not stated'}",
+        f"- Started from: {spec.base or 'random weights'}",
+        f"- Data: {spec.dataset_name or 'not named'} {spec.dataset_digest}".rstrip(),
+        "",
+        "## Recipe",
+        "",
+        *_recipe(spec, run),
+        "",
+        "## Evaluations",
+        "",
+        *_curve(spec, run),
+        "",
+        *_metrics("Before the training", run.before),
+        *_metrics("The result", run.latest),
+        "## Limits",
+        "",
+        (
+            "Judged on the validation rows of its own data alone. What it says about anything else, "
+            "and whether it is right, nobody has measured."
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _recipe(spec: TrainSpec, run: RunState) -> list[str]:
+    optimizer, schedule = spec.optimizer, spec.schedule
+    method = spec.method
+    if spec.method == "lora":
+        lora = spec.lora
+        method = f"LoRA, rank {lora.rank}, alpha {lora.alpha:g}, on {', '.join(lora.targets)}"
+    return [
+        f"- Objective: {spec.objective}",
+        f"- Method: {method}",
+        (
+            f"- Optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, "
+            f"weight decay {optimizer.weight_decay:g}"
+        ),
+        f"- Schedule: {schedule.name}, warm-up of {schedule.warmup_steps} steps",
+        f"- Batch: {spec.batch_size} x {spec.sequence_length} tokens at most",
+        f"- Steps: {run.step:,}, {run.tokens:,} tokens, {run.seconds:,.0f} seconds",
+        f"- Arithmetic: {spec.precision}; seed {spec.seed}",
+    ]
+
+
+def _curve(spec: TrainSpec, run: RunState) -> list[str]:
+    """The watched metric over the steps: at most `_ROWS` of them, the best among these."""
+    if not run.evaluated:
+        return ["None."]
+    stride = -(-len(run.evaluated) // _ROWS)
+    last = len(run.evaluated) - 1
+    name = spec.early_stopping.metric if spec.early_stopping else "loss"
+    rows = [f"| step | {name} |", "| --- | --- |"]
+    for at, (step, value) in enumerate(run.evaluated):
+        if at % stride == 0 or at == last or step == run.best_step:
+            mark = " (best)" if step == run.best_step else ""
+            rows.append(f"| {step} | {value:.4g}{mark} |")
+    return rows
+
+
+def _metrics(title: str, metrics: dict[str, float]) -> list[str]:
+    if not metrics:
+        return []
+    return [f"## {title}", "", *(f"- {n}: {v:.6g}" for n, v in sorted(metrics.items())), ""]

@@ -1,0 +1,37 @@
+"""Success is earned: what must hold before a trained network becomes a version."""
+
+import torch
+
+from llmosd.architectures.trainable.network import Network
+from llmosd.errors import TrainingDiverged
+
+_SLACK = 0.01
+"""Share by which a loss may be worse than it was: less is noise."""
+
+
+def check_health(
+    network: Network, metrics: dict[str, float], before: dict[str, float], guess: float | None
+) -> None:
+    """Raise TrainingDiverged unless every weight is finite and something was learned.
+
+    Args:
+        network: what would be published.
+        metrics: its own, over the validation rows.
+        before: those of what it started from; empty: from scratch.
+        guess: the loss of knowing nothing; None: not known.
+    """
+    for name, weight in network.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise TrainingDiverged(f'weight "{name}" has numbers that are not finite')
+    loss = metrics.get("loss")
+    if loss is None:
+        return
+    if not loss <= (float("inf") if guess is None else guess * (1 + _SLACK)):
+        raise TrainingDiverged(
+            f"the loss is {loss:.4g}; guessing has {guess:.4g}", metadata={"loss": f"{loss:.6g}"}
+        )
+    if before and loss > before["loss"] * (1 + _SLACK):
+        raise TrainingDiverged(
+            f"the loss is {loss:.4g}, and was {before['loss']:.4g} before the training",
+            metadata={"loss": f"{loss:.6g}", "before": f"{before['loss']:.6g}"},
+        )

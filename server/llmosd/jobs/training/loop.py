@@ -1,0 +1,249 @@
+"""The training loop: one step at a time, of any objective. Knows nothing of processes or files."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import torch
+from torch import Tensor
+
+from llmosd.architectures.trainable.network import Network
+from llmosd.errors import InvalidField, TrainingDiverged
+from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.batches import Batches, Examples, evaluation_batches
+from llmosd.jobs.training.checkpoint import Loaded, RunState
+from llmosd.jobs.training.events import Evaluation, Events, Warned
+from llmosd.jobs.training.meter import Meter
+from llmosd.jobs.training.optimizers import Optimizers
+from llmosd.jobs.training.schedules import learning_rate
+from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
+from llmosd.objectives.batch import Batch
+from llmosd.objectives.objective import Objective, Outcome
+
+_FORGIVEN = 100
+"""Finite steps after which an earlier one that was not is forgotten."""
+_EVALUATED_TOKENS = 4096
+_KEPT_LOSSES = 100
+
+
+class Trainer:
+    """A network, what it minimizes, and the data.
+
+    A step depends on the parameters, the optimizer's state, the seed and the step's number, and on
+    nothing else: so `state` and `restore` at any step change no bit of what follows.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        batches: Batches,
+        validation: Examples | None,
+        spec: TrainSpec,
+        steps: int,
+        events: Events,
+    ) -> None:
+        """`steps` are those of the whole run."""
+        self.network = network
+        self.run = RunState()
+        self.steps = steps
+        self.rollback: Callable[[], Loaded] | None = None
+        self._objective = objective
+        self._batches = batches
+        self._validation = validation
+        self._spec = spec
+        self._events = events
+        self._device = torch.device(spec.device)
+        self._optimizers = Optimizers(network.named_parameters(), spec.optimizer)
+        self._meter = Meter(events, spec.log_every, steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are."""
+        return self.run.step >= self.steps
+
+    def step(self) -> None:
+        """Learn from the next batch.
+
+        Raises:
+            TrainingDiverged: see `_not_finite`.
+        """
+        began = time.perf_counter()
+        run, spec = self.run, self._spec
+        self.network.train()
+        batch = self._prepared(self._batches.at(run.step), MASKING, run.step, spec.accumulation)
+        torch.manual_seed(seed_of(spec.seed, DROPOUT, run.step))
+        sums = self._accumulate(batch)
+        norm = float(self._clip())
+        rate = learning_rate(spec.schedule, spec.optimizer.learning_rate, run.step, self.steps)
+        rate *= run.rate_scale
+        if math.isfinite(sums["loss"]) and math.isfinite(norm):
+            self._optimizers.step(rate)
+            run.good_steps += 1
+            run.losses = [*run.losses, sums["loss"]][-_KEPT_LOSSES:]
+        else:
+            self._optimizers.zero_grad()
+            if not self._skips(batch):
+                return
+        self._optimizers.zero_grad()
+        run.step += 1
+        run.tokens += len(batch.ids)
+        taken = time.perf_counter() - began
+        run.seconds += taken
+        self._meter.add(run, sums, rate, norm, len(batch.ids), taken)
+
+    def evaluate(self) -> dict[str, float]:
+        """Means over the validation rows, each once, in order; nothing random changes.
+
+        Without validation rows, the mean loss of the last steps.
+        """
+        if self._validation is None:
+            losses = self.run.losses
+            return {"loss": sum(losses) / len(losses)} if losses else {}
+        self.network.eval()
+        sums: dict[str, float] = {}
+        count = 0
+        rows = max(1, _EVALUATED_TOKENS // self._validation.rules.length)
+        chosen = evaluation_batches(self._validation, self._spec.evaluate_rows, rows)
+        with torch.no_grad(), self._autocast():
+            for number, batch in enumerate(chosen):
+                ready = self._prepared(batch, EVALUATION, number, 1)
+                outcome = self._objective.loss(self.network, ready)
+                count += outcome.count
+                for name, value in outcome.metrics.items():
+                    sums[name] = sums.get(name, 0.0) + value
+        means = {name: value / max(1, count) for name, value in sums.items()}
+        if self._objective.words:
+            means["perplexity"] = math.exp(min(means["loss"], 700.0))
+        return means
+
+    def record(self, metrics: dict[str, float]) -> bool:
+        """Note what an evaluation said, and say so; True where it is the best so far."""
+        run = self.run
+        stopping = self._spec.early_stopping
+        name = stopping.metric if stopping else "loss"
+        if name not in metrics:
+            known = ", ".join(sorted(metrics))
+            raise InvalidField.of("early_stopping.metric", f"{name!r} is not one of {known}")
+        value = metrics[name]
+        sign = -1 if stopping and stopping.maximize else 1
+        least = stopping.min_delta if stopping else 0.0
+        best = run.best_step < 0 or sign * value < sign * run.best - least
+        run.latest = metrics
+        run.evaluated = [*run.evaluated, (run.step, value)]
+        if best:
+            run.best_step, run.best = run.step, value
+        self._events(Evaluation(step=run.step, metrics=metrics, best=best))
+        return best
+
+    def stops_early(self) -> bool:
+        """Whether the watched metric has not improved for too long."""
+        stopping = self._spec.early_stopping
+        if stopping is None:
+            return False
+        since = [step for step, _ in self.run.evaluated if step > self.run.best_step]
+        return len(since) >= stopping.patience
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], RunState]:
+        """Weights that are trained, the optimizer's tensors, and the rest."""
+        weights = {
+            name: each.detach()
+            for name, each in self.network.named_parameters()
+            if each.requires_grad
+        }
+        return weights, self._optimizers.state(), msgspec.structs.replace(self.run)
+
+    def restore(self, loaded: Loaded) -> None:
+        """Go on from what `state` gave."""
+        self.load_weights(loaded.weights)
+        self._optimizers.restore(loaded.optimizer)
+        self.run = loaded.state
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Put other values into the weights that are trained."""
+        with torch.no_grad():
+            for name, each in self.network.named_parameters():
+                if each.requires_grad:
+                    each.copy_(weights[name])
+
+    def _prepared(self, batch: Batch, purpose: int, number: int, parts: int) -> Batch:
+        generator = torch.Generator().manual_seed(seed_of(self._spec.seed, purpose, number))
+        moved = batch.to(self._device)
+        return self._objective.prepare(self.network, moved, generator, parts)
+
+    def _accumulate(self, batch: Batch) -> dict[str, float]:
+        """Gradients of the mean loss over the whole batch, part by part; means of the metrics."""
+        count = max(1, self._objective.count(batch))
+        sums: dict[str, float] = {}
+        for part in batch.split(self._spec.accumulation, self._objective.group):
+            for name, value in self._learn(part, count).metrics.items():
+                sums[name] = sums.get(name, 0.0) + value / count
+        return sums
+
+    def _learn(self, part: Batch, count: int) -> Outcome:
+        """Add the part's gradients, and those of its worst neighbourhood where wanted.
+
+        Adversarial training (Miyato et al., 2017): embeddings move by epsilon along the gradient,
+        normalized per example, and the loss there is learned too.
+        """
+        epsilon = self._spec.adversarial_epsilon
+        if not epsilon:
+            with self._autocast():
+                outcome = self._objective.loss(self.network, part)
+            (outcome.loss / count).backward()
+            return outcome
+        still = torch.zeros(
+            len(part.ids), self.network.config.hidden_size, device=self._device, requires_grad=True
+        )
+        with self._autocast():
+            outcome = self._objective.loss(self.network, part.perturbed(still))
+        (outcome.loss / count).backward()
+        assert still.grad is not None
+        with self._autocast():
+            moved = part.perturbed(epsilon * part.normalized(still.grad))
+            worse = self._objective.loss(self.network, moved)
+        (worse.loss / count).backward()
+        return outcome
+
+    def _clip(self) -> Tensor:
+        limit = self._spec.clip_norm or math.inf
+        return torch.nn.utils.clip_grad_norm_(self._optimizers.parameters, limit)
+
+    def _skips(self, batch: Batch) -> bool:
+        """What to do where the loss or the gradient is not finite; True: the step is skipped.
+
+        The first such step is skipped. The next goes back to the last checkpoint with half the
+        learning rate, once in a run. After that the run ends.
+
+        Raises:
+            TrainingDiverged: with the step and the examples.
+        """
+        run = self.run
+        strikes = 0 if run.good_steps >= _FORGIVEN else run.strikes
+        what = f"step {run.step + 1}: the loss or its gradient is not finite"
+        if strikes == 0:
+            run.strikes, run.good_steps = 1, 0
+            self._warn(f"{what}; the step is skipped")
+            return True
+        if run.rate_scale == 1.0 and self.rollback is not None:
+            self.restore(self.rollback())
+            self.run.strikes, self.run.good_steps, self.run.rate_scale = 1, 0, 0.5
+            self._meter.reset()
+            self._warn(f"{what}; back to step {self.run.step} with half the learning rate")
+            return False
+        examples = ", ".join(str(each + 1) for each in batch.examples[:8])
+        raise TrainingDiverged(
+            f"{what}, again" + (f"; examples {examples}" if examples else ""),
+            metadata={"step": str(run.step + 1), "examples": examples},
+        )
+
+    def _warn(self, message: str) -> None:
+        self._events(Warned(step=self.run.step, message=message))
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        enabled = self._spec.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=enabled):
+            yield

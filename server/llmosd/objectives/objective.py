@@ -1,0 +1,92 @@
+"""What the training loop asks of an objective, and what an objective asks of a network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from torch import Generator, Tensor
+
+from llmosd.objectives.batch import Batch
+
+
+class Network(Protocol):
+    """A network as objectives see it; see architectures.trainable.network."""
+
+    training: bool
+
+    def __call__(
+        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (tokens, hidden)."""
+
+    @property
+    def head(self) -> Any:
+        """(vocabulary, hidden) weights of the scores of a token."""
+
+    def scores(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """(examples, labels) scores, or (examples, 1) grades."""
+
+
+class Outcome(NamedTuple):
+    """What a batch, or a part of one, says.
+
+    Attributes:
+        loss: sum over what is counted; a scalar to differentiate.
+        count: tokens, examples or pairs; the step divides by the whole batch's.
+        metrics: sums over what is counted, by name: the mean is what people see. "loss" is always
+            there, and may leave out what only training adds.
+    """
+
+    loss: Tensor
+    count: int
+    metrics: dict[str, float]
+
+
+class Objective(Protocol):
+    """One way to learn.
+
+    Attributes:
+        shifted: batches hold each token's successor as its target, not the token itself.
+        group: examples that belong together: two of a pair.
+        words: the loss is one of words, whose exponential is the perplexity.
+    """
+
+    shifted: bool
+    group: int
+    words: bool
+
+    def prepare(self, network: Network, batch: Batch, generator: Generator, parts: int) -> Batch:
+        """What is decided once for a whole step, before it is split into parts."""
+
+    def count(self, batch: Batch) -> int:
+        """What the loss of `batch` will be a sum over."""
+
+    def loss(self, network: Network, batch: Batch) -> Outcome:
+        """The sum of losses. Without gradients, what evaluation wants to know too."""
+
+    def guess(self) -> float | None:
+        """The mean loss of knowing nothing; None where there is no such number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What objectives are told; see TrainSpec, whose fields they are.
+
+    Attributes:
+        vocab_size: tokens the network knows.
+        labels: classes.
+        mask_id: the token that stands for a hidden one.
+    """
+
+    vocab_size: int
+    labels: int = 0
+    mask_id: int = 0
+    label_smoothing: float = 0.0
+    mask_share: float = 0.15
+    beta: float = 0.1
+    distill_temperature: float = 1.0
+    distill_share: float = 0.5
+
+
+Build = Callable[[Settings, Network | None], Objective]
+"""Makes an objective. The second is the reference (dpo, kto) or the teacher (distill)."""

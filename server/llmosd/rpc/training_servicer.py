@@ -1,0 +1,108 @@
+"""llmos.v1.TrainingService: translate, queue, translate."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from google.longrunning import operations_proto_pb2 as lro
+
+from llmos.v1 import training_service_pb2 as pb
+from llmos.v1 import training_service_pb2_grpc
+from llmosd.errors import InvalidField
+from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.events import TrainResult
+from llmosd.operations.durable import DurableJobs
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc import convert, resources
+from llmosd.rpc.publishing import Publisher
+from llmosd.rpc.training_spec import TrainingSpecs
+from llmosd.store.names import model_name
+from llmosd.store.records import OperationRecord
+from llmosd.store.run_directory import CHECKPOINTS, OUT, Order, Resources, RunDirectory
+from llmosd.supervisor.pool import ModelPool
+
+KIND = "train-model"
+
+
+class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
+    """Queues jobs, and publishes what they make."""
+
+    def __init__(
+        self,
+        specs: TrainingSpecs,
+        operations: OperationManager,
+        jobs: DurableJobs,
+        publisher: Publisher,
+        pool: ModelPool,
+    ) -> None:
+        self._specs = specs
+        self._operations = operations
+        self._jobs = jobs
+        self._publisher = publisher
+        self._pool = pool
+        jobs.register(KIND, self._publish)
+
+    async def TrainModel(self, request: pb.TrainModelRequest, _context: Any) -> lro.Operation:
+        """Queue a job."""
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        record = self._operations.repeated(request.request_id, digest)
+        if record is None:
+            spec, used = self._specs.make(request)
+            order = Order(
+                resources=Resources(threads=spec.threads),
+                job=msgspec.Raw(msgspec.json.encode(spec)),
+                reads=used,
+            )
+            record = self._operations.start_job(
+                KIND,
+                model_name(request.model_id),
+                order,
+                request_id=request.request_id,
+                payload_digest=digest,
+            )
+        return resources.operation(record, self._operations)
+
+    async def SaveCheckpoint(
+        self, request: pb.SaveCheckpointRequest, _context: Any
+    ) -> pb.SaveCheckpointResponse:
+        """Ask for a checkpoint."""
+        self._jobs.save(self._training(request.name).operation_id)
+        return pb.SaveCheckpointResponse()
+
+    async def ListCheckpoints(
+        self, request: pb.ListCheckpointsRequest, _context: Any
+    ) -> pb.ListCheckpointsResponse:
+        """The checkpoints on disk."""
+        run = self._jobs.directory(self._training(request.name).operation_id)
+        response = pb.ListCheckpointsResponse()
+        for path in sorted((run.path / CHECKPOINTS).glob("step-*")):
+            done = path / "DONE"
+            if done.exists():
+                made = datetime.fromtimestamp(done.stat().st_mtime, UTC)
+                response.checkpoints.add(
+                    step=int(path.name.removeprefix("step-")),
+                    create_time=convert.timestamp(made),
+                    byte_size=sum(each.stat().st_size for each in path.iterdir()),
+                )
+        return response
+
+    async def _publish(self, run: RunDirectory, result: bytes) -> bytes:
+        """A finished job's folder becomes a version."""
+        made = msgspec.json.decode(result, type=TrainResult)
+        spec = msgspec.json.decode(run.order().job, type=TrainSpec)
+        version = self._publisher.publish_candidate(spec.model_id, made.digest, run.path / OUT)
+        return resources.packed(
+            pb.TrainModelResponse(
+                version=resources.version(version, self._pool),
+                steps=made.steps,
+                metrics=made.metrics,
+                ended_by="early stopping" if made.stopped_early else "all steps done",
+            )
+        )
+
+    def _training(self, name: str) -> OperationRecord:
+        record = self._operations.get(name.removeprefix("operations/"))
+        if record.kind != KIND:
+            raise InvalidField.of("name", f"operations/{record.operation_id} trains nothing")
+        return record

@@ -1,0 +1,247 @@
+"""From a TrainModelRequest to the spec of a run: names resolved, misfits refused."""
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from llmos.v1 import training_service_pb2 as pb
+from llmosd import device
+from llmosd.config import Config
+from llmosd.errors import InvalidField
+from llmosd.jobs.specs import (
+    LoraSpec,
+    Objective,
+    OptimizerSpec,
+    ScheduleSpec,
+    StoppingSpec,
+    TrainSpec,
+)
+from llmosd.store.catalog import Catalog
+from llmosd.store.datasets import DatasetStore
+from llmosd.store.manifest import TOKENIZER
+from llmosd.store.names import DatasetRef, ModelRef
+from llmosd.store.records import DatasetVersionRecord, VersionRecord
+from llmosd.store.versions import VersionStore
+
+# What is learned from rows of a kind, the default first.
+_OBJECTIVES: dict[str, tuple[Objective, ...]] = {
+    "text": ("language_model", "masked_language_model", "distill"),
+    "chat": ("sft", "distill", "language_model"),
+    "pairs": ("sft", "distill", "language_model"),
+    "labelled": ("classify",),
+    "graded": ("regress",),
+    "preference": ("dpo",),
+    "rated": ("kto",),
+}
+_BIDIRECTIONAL: frozenset[Objective] = frozenset({"masked_language_model", "classify", "regress"})
+# These compare with what the weights said before.
+_FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
+_SIZES = frozenset(
+    {
+        "num_layers",
+        "hidden_size",
+        "intermediate_size",
+        "num_heads",
+        "num_kv_heads",
+        "head_dim",
+        "context_length",
+    }
+)
+_SWITCHES = frozenset({"tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "qk_norm"})
+
+
+class TrainingSpecs:
+    """Makes specs of requests."""
+
+    def __init__(
+        self, config: Config, catalog: Catalog, store: VersionStore, datasets: DatasetStore
+    ) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._store = store
+        self._datasets = datasets
+
+    def make(self, request: pb.TrainModelRequest) -> tuple[TrainSpec, list[str]]:
+        """The spec, and the names of the versions, of datasets and models, that the run reads.
+
+        Raises:
+            InvalidField: parts that do not fit together.
+            ModelNotFound, DatasetNotFound: a name that means nothing.
+        """
+        if bool(request.family) == bool(request.init_from):
+            raise InvalidField.of(
+                "family", "set either it, for a network from scratch, or init_from, and not both"
+            )
+        data = self._dataset(request.dataset, "dataset")
+        held_out = None
+        if request.validation_dataset:
+            held_out = self._dataset(request.validation_dataset, "validation_dataset")
+            if held_out.kind != data.kind:
+                raise InvalidField.of(
+                    "validation_dataset", f"has rows of kind {held_out.kind}, not {data.kind}"
+                )
+        base = self._model(request.init_from, "init_from")
+        objective = _objective(request, data.kind)
+        self._check_base(request, objective, base)
+        values = self._values(request, objective, data, base)
+        if held_out is not None:
+            values["validation"] = self._folder(held_out)
+        models = [
+            self._model(getattr(request, field), field)
+            for field in ("init_from", "tokenizer_from", "teacher")
+        ]
+        used = [record.name for record in (data, held_out, *models) if record is not None]
+        return _build(values, request), used
+
+    def _values(
+        self,
+        request: pb.TrainModelRequest,
+        objective: Objective,
+        data: DatasetVersionRecord,
+        base: VersionRecord | None,
+    ) -> dict[str, Any]:
+        """Everything but the settings."""
+        values: dict[str, Any] = {
+            "model_id": request.model_id,
+            "objective": objective,
+            "method": "lora" if request.method == pb.TRAINING_METHOD_LORA else "full",
+            "family": request.family,
+            "shape": _shape(request),
+            "dataset": self._folder(data),
+            "dataset_name": data.name,
+            "dataset_digest": data.digest,
+            "samples": tuple(request.samples),
+            "license": request.license,
+            "device": "cuda" if self._on_gpu() else "cpu",
+            "threads": self._config.threads or device.cpu_count(),
+        }
+        if base is not None:
+            values |= {"init_from": self._place(base), "base": base.name}
+            values["license"] = request.license or base.license
+        source = self._model(request.tokenizer_from, "tokenizer_from")
+        if source is not None:
+            values["tokenizer"] = self._place(source)
+        if request.tokenizer_kind:
+            kind = pb.TokenizerKind.Name(request.tokenizer_kind)
+            values["tokenizer_kind"] = kind.removeprefix("TOKENIZER_KIND_").lower()
+        if request.HasField("vocabulary_size"):
+            values["vocabulary_size"] = request.vocabulary_size
+        if objective == "distill":
+            values["teacher"] = self._teacher(request, base or source)
+        return values
+
+    def _check_base(
+        self, request: pb.TrainModelRequest, objective: Objective, base: VersionRecord | None
+    ) -> None:
+        if base is None:
+            if request.method == pb.TRAINING_METHOD_LORA:
+                raise InvalidField.of("init_from", "an adapter needs a version to start from")
+            if objective in _FROM_WEIGHTS:
+                raise InvalidField.of("init_from", f"{objective} starts from a trained version")
+        elif request.tokenizer_from or request.tokenizer_kind:
+            raise InvalidField.of(
+                "tokenizer_from", "the tokenizer is that of the version in init_from"
+            )
+        architecture = base.architecture if base else request.family
+        if (architecture == "encoder") != (objective in _BIDIRECTIONAL):
+            needed = "encoder" if objective in _BIDIRECTIONAL else "llama or gpt2"
+            raise InvalidField.of(
+                "objective", f"{objective} trains a network of family {needed}, not {architecture}"
+            )
+
+    def _teacher(self, request: pb.TrainModelRequest, student: VersionRecord | None) -> str:
+        """The teacher's folder; it has to speak the student's tokens."""
+        teacher = self._model(request.teacher, "teacher")
+        if teacher is None:
+            raise InvalidField.of("teacher", "the objective distill needs one")
+        if student is None:
+            raise InvalidField.of(
+                "tokenizer_from", "a student from scratch takes its teacher's tokenizer: name it"
+            )
+        digests = [
+            self._store.manifest(each.model_id, each.version).files[TOKENIZER].sha256
+            for each in (teacher, student)
+        ]
+        if digests[0] != digests[1]:
+            raise InvalidField.of("teacher", f"{teacher.name} has another tokenizer")
+        return self._place(teacher)
+
+    def _dataset(self, name: str, field: str) -> DatasetVersionRecord:
+        return self._catalog.datasets.resolve(DatasetRef.parse(name, field))
+
+    def _model(self, name: str, field: str) -> VersionRecord | None:
+        return self._catalog.resolve(ModelRef.parse(name, field)) if name else None
+
+    def _folder(self, record: DatasetVersionRecord) -> str:
+        return str(self._datasets.place(record.dataset_id, record.version))
+
+    def _place(self, record: VersionRecord) -> str:
+        return str(self._store.place(record.model_id, record.version))
+
+    def _on_gpu(self) -> bool:
+        return self._config.device == "cuda" or (
+            self._config.device == "auto" and device.has_cuda()
+        )
+
+
+def _objective(request: pb.TrainModelRequest, kind: str) -> Objective:
+    known = _OBJECTIVES[kind]
+    if not request.objective:
+        if kind == "text" and request.family == "encoder":
+            return "masked_language_model"
+        return known[0]
+    name = pb.TrainingObjective.Name(request.objective)
+    wanted = name.removeprefix("TRAINING_OBJECTIVE_").lower()
+    for objective in known:
+        if objective == wanted:
+            return objective
+    raise InvalidField.of(
+        "objective", f"rows of kind {kind} are for {', '.join(known)}, not for {wanted}"
+    )
+
+
+def _shape(request: pb.TrainModelRequest) -> dict[str, int | float | bool]:
+    """The sizes from scratch, each as its field's type."""
+    if request.shape and not request.family:
+        raise InvalidField.of("shape", "is that of the version in init_from")
+    shape: dict[str, int | float | bool] = {}
+    for name, value in request.shape.items():
+        if name in _SIZES and value == int(value) and value > 0:
+            shape[name] = int(value)
+        elif name in _SWITCHES and value in (0, 1):
+            shape[name] = bool(value)
+        elif name in ("norm_eps", "rope_theta") and value > 0:
+            shape[name] = value
+        elif name in _SIZES | _SWITCHES | {"norm_eps", "rope_theta"}:
+            wanted = "0 or 1" if name in _SWITCHES else "above 0, and sizes whole"
+            raise InvalidField.of(f"shape.{name}", f"must be {wanted}")
+        else:
+            known = ", ".join(sorted(_SIZES | _SWITCHES | {"norm_eps", "rope_theta"}))
+            raise InvalidField.of(f"shape.{name}", f"is not known; known are {known}")
+    return shape
+
+
+def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
+    values |= _given(request.parameters)
+    values["optimizer"] = OptimizerSpec(**_given(request.optimizer))
+    values["schedule"] = ScheduleSpec(**_given(request.schedule))
+    values["lora"] = LoraSpec(**_given(request.lora))
+    if request.HasField("early_stopping"):
+        values["early_stopping"] = StoppingSpec(**_given(request.early_stopping))
+    spec = TrainSpec(**values)
+    if spec.batch_size % spec.accumulation:
+        raise InvalidField.of(
+            "parameters.accumulation", f"must divide batch_size, {spec.batch_size}"
+        )
+    if spec.early_stopping is not None and not spec.evaluate_every:
+        raise InvalidField.of("parameters.evaluate_every", "early stopping needs evaluations")
+    return spec
+
+
+def _given(message: Message) -> dict[str, Any]:
+    """The fields that were set, by name."""
+    given = {field.name: value for field, value in message.ListFields()}
+    return {
+        name: tuple(value) if not isinstance(value, str | int | float | bool) else value
+        for name, value in given.items()
+    }
