@@ -18,6 +18,8 @@ DATA = {
     "jobs.messages",
     "jobs.specs",
     "jobs.training.events",
+    "jobs.context",
+    "jobs.outcome",
 }
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {

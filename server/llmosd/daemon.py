@@ -18,11 +18,14 @@ from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
+from llmosd.rpc import batch
 from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
+from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.publishing import Publisher
@@ -84,10 +87,11 @@ class _Daemon:
         )
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
         journal = Journal(catalog.operations)
+        self._starter = JobStarter(JobLauncher(Path(config.cache_dir)))
         self._durable = DurableJobs(
             config.state / "operations",
             journal,
-            JobLauncher(Path(config.cache_dir)),
+            self._starter,
             Slots(config.max_jobs, device.available_memory),
             serving=self._pool.answering,
         )
@@ -158,8 +162,12 @@ class _Daemon:
             self._config.max_dataset_bytes,
             self._durable.reads,
         )
+        batches = Batches(generator, datasets, catalog, pool)
+        self._starter.register(batch.KIND, batches.run)
+        self._durable.register(batch.KIND, batches.publish)
+        self._durable.on_stop = self._starter.stop
         return Servicers(
-            generation=GenerationServicer(generator, catalog, texts),
+            generation=GenerationServicer(generator, catalog, texts, operations),
             scoring=ScoringServicer(catalog, texts, pool),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),

@@ -35,7 +35,7 @@ SMALL = {
     "log_every": 1,
     "threads": 1,  # bits depend on their number
 }
-WORDS = "the cat sat on the mat and the dog lay by the door while rain fell on the roof".split()
+WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "lay", "by", "door", "while", "rain", "fell")
 
 
 def text(seed=0, count=4000):
@@ -116,13 +116,10 @@ def test_trained_and_served(daemon, undisturbed):
     assert undisturbed.steps == STEPS
     assert undisturbed.version.name == "models/calm/versions/1"
     with daemon.client() as client:
-        first = [
-            e.metrics.values["loss"]
-            for e in client.watch_operation(
-                next(o.name for o in client.list_operations() if o.target == "models/calm")
-            )
-            if e.metrics
-        ][0]
+        jobs = client.list_operations()
+        job = next(each.name for each in jobs if each.target == "models/calm")
+        metrics = (event.metrics for event in client.watch_operation(job))
+        first = next(each.values["loss"] for each in metrics if each)
         assert undisturbed.metrics["loss"] < first - 0.8
         client.load_model("calm").result()
         answer = client.generate("calm", "the cat ", temperature=0.0, max_tokens=20)

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from llmos.v1 import chat_pb2 as llmos_dot_v1_dot_chat__pb2
@@ -31,13 +32,27 @@ from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 from llmos.v1 import sampling_pb2 as llmos_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/generation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x13llmos/v1/chat.proto\x1a\x19llmos/v1/constraint.proto\x1a\x17llmos/v1/priority.proto\x1a\x17llmos/v1/sampling.proto\"\xe8\x03\n\x0fGenerateRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x07 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\x12(\n\nconstraint\x18\x08 \x01(\x0b\x32\x14.llmos.v1.Constraint\x12.\n\x08priority\x18\t \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"9\n\tTextInput\x12\x15\n\x04text\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\rparse_special\x18\x02 \x01(\x08\"#\n\nTokenInput\x12\x15\n\x03ids\x18\x01 \x03(\rB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\xd7\x01\n\x10GenerateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.llmos.v1.Choice\x12\x1e\n\x05usage\x18\x05 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x06 \x01(\x0b\x32\x11.llmos.v1.Timings\"\xb1\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12%\n\x06tokens\x18\x05 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x06 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"\xa1\x01\n\x13\x45\x66\x66\x65\x63tiveParameters\x12.\n\x08sampling\x18\x01 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x02 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x03 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\"\xcd\x02\n\rGenerateEvent\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12.\n\x07started\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.GenerationStartedH\x00\x12*\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x19.llmos.v1.GenerationDeltaH\x00\x12,\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x18.llmos.v1.ChoiceFinishedH\x00\x12\x32\n\tcompleted\x18\x06 \x01(\x0b\x32\x1d.llmos.v1.GenerationCompletedH\x00\x12$\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12&\n\x08rejected\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x11GenerationStarted\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x0c\n\x04turn\x18\x05 \x01(\r\"~\n\x0fGenerationDelta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12%\n\x06tokens\x18\x03 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x04 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"]\n\x0e\x43hoiceFinished\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t\"Y\n\x13GenerationCompleted\x12\x1e\n\x05usage\x18\x01 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x02 \x01(\x0b\x32\x11.llmos.v1.Timings\"s\n\x0bTokenOutput\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x14\n\x07logprob\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\'\n\x03top\x18\x04 \x03(\x0b\x32\x1a.llmos.v1.TokenAlternativeB\n\n\x08_logprob\">\n\x10TokenAlternative\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"W\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"\xc2\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\x0f\x43onverseRequest\x12\x35\n\rgeneration_id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.:-]{1,64}$\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x19.llmos.v1.GenerateRequestH\x00\x12*\n\x06\x61ppend\x18\x03 \x01(\x0b\x32\x18.llmos.v1.ConverseAppendH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.llmos.v1.ConverseCancelH\x00\x42\x0f\n\x06\x61\x63tion\x12\x05\xbaH\x02\x08\x01\"E\n\x0e\x43onverseAppend\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\x10\n\x0e\x43onverseCancel\"R\n\x17\x43\x61ncelGenerationRequest\x12\x37\n\ngeneration\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^generations/[a-z0-9]{1,64}$\"\xa1\x01\n\x18\x43\x61ncelGenerationResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.llmos.v1.CancelGenerationResponse.State\"L\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_CANCELLED\x10\x01\x12\x17\n\x13STATE_ALREADY_ENDED\x10\x02\"\xdd\x01\n\x12\x43ountTokensRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12#\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r*\xdd\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46INISH_REASON_STOP_TOKEN\x10\x01\x12\x1b\n\x17\x46INISH_REASON_STOP_TEXT\x10\x02\x12\x1c\n\x18\x46INISH_REASON_MAX_TOKENS\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_COMPLETE\x10\x05\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x06\x32\x89\x03\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.llmos.v1.GenerateRequest\x1a\x1a.llmos.v1.GenerateResponse\x12\x46\n\x0eStreamGenerate\x12\x19.llmos.v1.GenerateRequest\x1a\x17.llmos.v1.GenerateEvent0\x01\x12\x42\n\x08\x43onverse\x12\x19.llmos.v1.ConverseRequest\x1a\x17.llmos.v1.GenerateEvent(\x01\x30\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.llmos.v1.CancelGenerationRequest\x1a\".llmos.v1.CancelGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.llmos.v1.CountTokensRequest\x1a\x1d.llmos.v1.CountTokensResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/generation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x13llmos/v1/chat.proto\x1a\x19llmos/v1/constraint.proto\x1a\x17llmos/v1/priority.proto\x1a\x17llmos/v1/sampling.proto\"\xc9\x04\n\x14\x42\x61tchGenerateRequest\x12[\n\x07\x64\x61taset\x18\x01 \x01(\tBJ\xbaHGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$\x12=\n\x11output_dataset_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9._-]{0,63}$\x12m\n\x05model\x18\x03 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12.\n\x08sampling\x18\x04 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12(\n\nconstraint\x18\x06 \x01(\x0b\x32\x14.llmos.v1.Constraint\x12\x19\n\x06system\x18\x07 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04\x12.\n\x08priority\x18\x08 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0b\x63oncurrency\x18\t \x01(\rB\n\xbaH\x07*\x05\x18\x80\x02(\x01H\x00\x88\x01\x01\x12\x1b\n\nrequest_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@B\x0e\n\x0c_concurrency\"\xe8\x03\n\x0fGenerateRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x07 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\x12(\n\nconstraint\x18\x08 \x01(\x0b\x32\x14.llmos.v1.Constraint\x12.\n\x08priority\x18\t \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"9\n\tTextInput\x12\x15\n\x04text\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\rparse_special\x18\x02 \x01(\x08\"#\n\nTokenInput\x12\x15\n\x03ids\x18\x01 \x03(\rB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\xd7\x01\n\x10GenerateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12!\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x10.llmos.v1.Choice\x12\x1e\n\x05usage\x18\x05 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x06 \x01(\x0b\x32\x11.llmos.v1.Timings\"\xb1\x01\n\x06\x43hoice\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\rfinish_reason\x18\x03 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12%\n\x06tokens\x18\x05 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x06 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"\xa1\x01\n\x13\x45\x66\x66\x65\x63tiveParameters\x12.\n\x08sampling\x18\x01 \x01(\x0b\x32\x1c.llmos.v1.SamplingParameters\x12.\n\x08stopping\x18\x02 \x01(\x0b\x32\x1c.llmos.v1.StoppingParameters\x12*\n\x06output\x18\x03 \x01(\x0b\x32\x1a.llmos.v1.OutputParameters\"\xcd\x02\n\rGenerateEvent\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12.\n\x07started\x18\x03 \x01(\x0b\x32\x1b.llmos.v1.GenerationStartedH\x00\x12*\n\x05\x64\x65lta\x18\x04 \x01(\x0b\x32\x19.llmos.v1.GenerationDeltaH\x00\x12,\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x18.llmos.v1.ChoiceFinishedH\x00\x12\x32\n\tcompleted\x18\x06 \x01(\x0b\x32\x1d.llmos.v1.GenerationCompletedH\x00\x12$\n\x06\x66\x61iled\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12&\n\x08rejected\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"\x96\x01\n\x11GenerationStarted\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x31\n\nparameters\x18\x03 \x01(\x0b\x32\x1d.llmos.v1.EffectiveParameters\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x0c\n\x04turn\x18\x05 \x01(\r\"~\n\x0fGenerationDelta\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12%\n\x06tokens\x18\x03 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12&\n\ntool_calls\x18\x04 \x03(\x0b\x32\x12.llmos.v1.ToolCall\"]\n\x0e\x43hoiceFinished\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.llmos.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t\"Y\n\x13GenerationCompleted\x12\x1e\n\x05usage\x18\x01 \x01(\x0b\x32\x0f.llmos.v1.Usage\x12\"\n\x07timings\x18\x02 \x01(\x0b\x32\x11.llmos.v1.Timings\"s\n\x0bTokenOutput\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x14\n\x07logprob\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\'\n\x03top\x18\x04 \x03(\x0b\x32\x1a.llmos.v1.TokenAlternativeB\n\n\x08_logprob\">\n\x10TokenAlternative\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"W\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"\xc2\x01\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\x0f\x43onverseRequest\x12\x35\n\rgeneration_id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9_.:-]{1,64}$\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x19.llmos.v1.GenerateRequestH\x00\x12*\n\x06\x61ppend\x18\x03 \x01(\x0b\x32\x18.llmos.v1.ConverseAppendH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.llmos.v1.ConverseCancelH\x00\x42\x0f\n\x06\x61\x63tion\x12\x05\xbaH\x02\x08\x01\"E\n\x0e\x43onverseAppend\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ChatMessageB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\x10\n\x0e\x43onverseCancel\"R\n\x17\x43\x61ncelGenerationRequest\x12\x37\n\ngeneration\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^generations/[a-z0-9]{1,64}$\"\xa1\x01\n\x18\x43\x61ncelGenerationResponse\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.llmos.v1.CancelGenerationResponse.State\"L\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_CANCELLED\x10\x01\x12\x17\n\x13STATE_ALREADY_ENDED\x10\x02\"\xdd\x01\n\x12\x43ountTokensRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12#\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\x02 \x01(\r*\xdd\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46INISH_REASON_STOP_TOKEN\x10\x01\x12\x1b\n\x17\x46INISH_REASON_STOP_TEXT\x10\x02\x12\x1c\n\x18\x46INISH_REASON_MAX_TOKENS\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04\x12\x1a\n\x16\x46INISH_REASON_COMPLETE\x10\x05\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x06\x32\xd9\x03\n\x11GenerationService\x12\x41\n\x08Generate\x12\x19.llmos.v1.GenerateRequest\x1a\x1a.llmos.v1.GenerateResponse\x12\x46\n\x0eStreamGenerate\x12\x19.llmos.v1.GenerateRequest\x1a\x17.llmos.v1.GenerateEvent0\x01\x12\x42\n\x08\x43onverse\x12\x19.llmos.v1.ConverseRequest\x1a\x17.llmos.v1.GenerateEvent(\x01\x30\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.llmos.v1.CancelGenerationRequest\x1a\".llmos.v1.CancelGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.llmos.v1.CountTokensRequest\x1a\x1d.llmos.v1.CountTokensResponse\x12N\n\rBatchGenerate\x12\x1e.llmos.v1.BatchGenerateRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'llmos.v1.generation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['dataset']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['dataset']._serialized_options = b'\272HGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['output_dataset_id']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['output_dataset_id']._serialized_options = b'\272H\037r\0352\033^[a-z0-9][a-z0-9._-]{0,63}$'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['system']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['system']._serialized_options = b'\272H\006r\004\030\200\200\004'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['concurrency']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['concurrency']._serialized_options = b'\272H\007*\005\030\200\002(\001'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_GENERATEREQUEST'].oneofs_by_name['input']._loaded_options = None
   _globals['_GENERATEREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_GENERATEREQUEST'].fields_by_name['model']._loaded_options = None
@@ -60,54 +75,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTTOKENSREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_COUNTTOKENSREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_COUNTTOKENSREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
-  _globals['_FINISHREASON']._serialized_start=3499
-  _globals['_FINISHREASON']._serialized_end=3720
-  _globals['_GENERATEREQUEST']._serialized_start=232
-  _globals['_GENERATEREQUEST']._serialized_end=720
-  _globals['_TEXTINPUT']._serialized_start=722
-  _globals['_TEXTINPUT']._serialized_end=779
-  _globals['_TOKENINPUT']._serialized_start=781
-  _globals['_TOKENINPUT']._serialized_end=816
-  _globals['_GENERATERESPONSE']._serialized_start=819
-  _globals['_GENERATERESPONSE']._serialized_end=1034
-  _globals['_CHOICE']._serialized_start=1037
-  _globals['_CHOICE']._serialized_end=1214
-  _globals['_EFFECTIVEPARAMETERS']._serialized_start=1217
-  _globals['_EFFECTIVEPARAMETERS']._serialized_end=1378
-  _globals['_GENERATEEVENT']._serialized_start=1381
-  _globals['_GENERATEEVENT']._serialized_end=1714
-  _globals['_GENERATIONSTARTED']._serialized_start=1717
-  _globals['_GENERATIONSTARTED']._serialized_end=1867
-  _globals['_GENERATIONDELTA']._serialized_start=1869
-  _globals['_GENERATIONDELTA']._serialized_end=1995
-  _globals['_CHOICEFINISHED']._serialized_start=1997
-  _globals['_CHOICEFINISHED']._serialized_end=2090
-  _globals['_GENERATIONCOMPLETED']._serialized_start=2092
-  _globals['_GENERATIONCOMPLETED']._serialized_end=2181
-  _globals['_TOKENOUTPUT']._serialized_start=2183
-  _globals['_TOKENOUTPUT']._serialized_end=2298
-  _globals['_TOKENALTERNATIVE']._serialized_start=2300
-  _globals['_TOKENALTERNATIVE']._serialized_end=2362
-  _globals['_USAGE']._serialized_start=2364
-  _globals['_USAGE']._serialized_end=2451
-  _globals['_TIMINGS']._serialized_start=2454
-  _globals['_TIMINGS']._serialized_end=2648
-  _globals['_CONVERSEREQUEST']._serialized_start=2651
-  _globals['_CONVERSEREQUEST']._serialized_end=2872
-  _globals['_CONVERSEAPPEND']._serialized_start=2874
-  _globals['_CONVERSEAPPEND']._serialized_end=2943
-  _globals['_CONVERSECANCEL']._serialized_start=2945
-  _globals['_CONVERSECANCEL']._serialized_end=2961
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=2963
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=3045
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=3048
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=3209
-  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_start=3133
-  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_end=3209
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=3212
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=3433
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=3435
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=3496
-  _globals['_GENERATIONSERVICE']._serialized_start=3723
-  _globals['_GENERATIONSERVICE']._serialized_end=4116
+  _globals['_FINISHREASON']._serialized_start=4124
+  _globals['_FINISHREASON']._serialized_end=4345
+  _globals['_BATCHGENERATEREQUEST']._serialized_start=269
+  _globals['_BATCHGENERATEREQUEST']._serialized_end=854
+  _globals['_GENERATEREQUEST']._serialized_start=857
+  _globals['_GENERATEREQUEST']._serialized_end=1345
+  _globals['_TEXTINPUT']._serialized_start=1347
+  _globals['_TEXTINPUT']._serialized_end=1404
+  _globals['_TOKENINPUT']._serialized_start=1406
+  _globals['_TOKENINPUT']._serialized_end=1441
+  _globals['_GENERATERESPONSE']._serialized_start=1444
+  _globals['_GENERATERESPONSE']._serialized_end=1659
+  _globals['_CHOICE']._serialized_start=1662
+  _globals['_CHOICE']._serialized_end=1839
+  _globals['_EFFECTIVEPARAMETERS']._serialized_start=1842
+  _globals['_EFFECTIVEPARAMETERS']._serialized_end=2003
+  _globals['_GENERATEEVENT']._serialized_start=2006
+  _globals['_GENERATEEVENT']._serialized_end=2339
+  _globals['_GENERATIONSTARTED']._serialized_start=2342
+  _globals['_GENERATIONSTARTED']._serialized_end=2492
+  _globals['_GENERATIONDELTA']._serialized_start=2494
+  _globals['_GENERATIONDELTA']._serialized_end=2620
+  _globals['_CHOICEFINISHED']._serialized_start=2622
+  _globals['_CHOICEFINISHED']._serialized_end=2715
+  _globals['_GENERATIONCOMPLETED']._serialized_start=2717
+  _globals['_GENERATIONCOMPLETED']._serialized_end=2806
+  _globals['_TOKENOUTPUT']._serialized_start=2808
+  _globals['_TOKENOUTPUT']._serialized_end=2923
+  _globals['_TOKENALTERNATIVE']._serialized_start=2925
+  _globals['_TOKENALTERNATIVE']._serialized_end=2987
+  _globals['_USAGE']._serialized_start=2989
+  _globals['_USAGE']._serialized_end=3076
+  _globals['_TIMINGS']._serialized_start=3079
+  _globals['_TIMINGS']._serialized_end=3273
+  _globals['_CONVERSEREQUEST']._serialized_start=3276
+  _globals['_CONVERSEREQUEST']._serialized_end=3497
+  _globals['_CONVERSEAPPEND']._serialized_start=3499
+  _globals['_CONVERSEAPPEND']._serialized_end=3568
+  _globals['_CONVERSECANCEL']._serialized_start=3570
+  _globals['_CONVERSECANCEL']._serialized_end=3586
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=3588
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=3670
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=3673
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=3834
+  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_start=3758
+  _globals['_CANCELGENERATIONRESPONSE_STATE']._serialized_end=3834
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=3837
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=4058
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=4060
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=4121
+  _globals['_GENERATIONSERVICE']._serialized_start=4348
+  _globals['_GENERATIONSERVICE']._serialized_end=4821
 # @@protoc_insertion_point(module_scope)

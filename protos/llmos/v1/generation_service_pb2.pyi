@@ -1,6 +1,7 @@
 import datetime
 
 from buf.validate import validate_pb2 as _validate_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.rpc import status_pb2 as _status_pb2
 from llmos.v1 import chat_pb2 as _chat_pb2
@@ -32,6 +33,30 @@ FINISH_REASON_MAX_TOKENS: FinishReason
 FINISH_REASON_CANCELLED: FinishReason
 FINISH_REASON_COMPLETE: FinishReason
 FINISH_REASON_TOOL_CALLS: FinishReason
+
+class BatchGenerateRequest(_message.Message):
+    __slots__ = ("dataset", "output_dataset_id", "model", "sampling", "stopping", "constraint", "system", "priority", "concurrency", "request_id")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_DATASET_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    STOPPING_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINT_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    output_dataset_id: str
+    model: str
+    sampling: _sampling_pb2.SamplingParameters
+    stopping: _sampling_pb2.StoppingParameters
+    constraint: _constraint_pb2.Constraint
+    system: str
+    priority: _priority_pb2.Priority
+    concurrency: int
+    request_id: str
+    def __init__(self, dataset: _Optional[str] = ..., output_dataset_id: _Optional[str] = ..., model: _Optional[str] = ..., sampling: _Optional[_Union[_sampling_pb2.SamplingParameters, _Mapping]] = ..., stopping: _Optional[_Union[_sampling_pb2.StoppingParameters, _Mapping]] = ..., constraint: _Optional[_Union[_constraint_pb2.Constraint, _Mapping]] = ..., system: _Optional[str] = ..., priority: _Optional[_Union[_priority_pb2.Priority, str]] = ..., concurrency: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
     __slots__ = ("model", "text", "tokens", "chat", "sampling", "stopping", "output", "constraint", "priority")

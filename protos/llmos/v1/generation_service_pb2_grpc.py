@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from llmos.v1 import generation_service_pb2 as llmos_dot_v1_dot_generation__service__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -60,6 +61,11 @@ class GenerationServiceStub:
                 request_serializer=llmos_dot_v1_dot_generation__service__pb2.CountTokensRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_generation__service__pb2.CountTokensResponse.FromString,
                 _registered_method=True)
+        self.BatchGenerate = channel.unary_unary(
+                '/llmos.v1.GenerationService/BatchGenerate',
+                request_serializer=llmos_dot_v1_dot_generation__service__pb2.BatchGenerateRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
@@ -102,6 +108,14 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGenerate(self, request, context):
+        """Answer every row of a dataset; the answers become another one. The job goes on after a restart
+        with the rows it has not answered yet. Response: DatasetVersion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +143,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.CountTokens,
                     request_deserializer=llmos_dot_v1_dot_generation__service__pb2.CountTokensRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_generation__service__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'BatchGenerate': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGenerate,
+                    request_deserializer=llmos_dot_v1_dot_generation__service__pb2.BatchGenerateRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +286,33 @@ class GenerationService:
             '/llmos.v1.GenerationService/CountTokens',
             llmos_dot_v1_dot_generation__service__pb2.CountTokensRequest.SerializeToString,
             llmos_dot_v1_dot_generation__service__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGenerate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.GenerationService/BatchGenerate',
+            llmos_dot_v1_dot_generation__service__pb2.BatchGenerateRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from llmosd.errors import OperationCancelled
 from llmosd.store.run_directory import CONTROL, Control, EventWriter, RunDirectory
-from llmosd.store.run_events import JobEvent, ProgressEvent
+from llmosd.store.run_events import JobEvent, ProgressEvent, WarningEvent
 
 _REPORT_SECONDS = 0.5
 # Of the time while models answer somebody: what a job takes of it, at least.
@@ -55,6 +55,10 @@ class JobContext:
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def stop(self) -> None:
+        """Ask the job to save and end, to be gone on with later."""
+        self._terminated = True
+
     def emit(self, event: JobEvent, *, durable: bool = False) -> None:
         """Say something; `durable`: on disk when this returns."""
         self._writer.write(event, durable=durable)
@@ -67,6 +71,10 @@ class JobContext:
             return
         self._reported = (stage, now)
         self.emit(ProgressEvent(stage, completed, total, unit))
+
+    def warn(self, message: str) -> None:
+        """Tell a person something; the job goes on."""
+        self.emit(WarningEvent(message))
 
     def wish(self) -> Wish:
         """What is wanted now; "save" is said once for every time it was asked."""
@@ -112,4 +120,4 @@ class JobContext:
         return self._control
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
-        self._terminated = True
+        self.stop()

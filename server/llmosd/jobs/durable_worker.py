@@ -6,7 +6,6 @@ what earlier runs left, and writes the outcome as its last event. Without one it
 """
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -16,25 +15,20 @@ from typing import Any
 
 import msgspec
 
-from llmosd.errors import LlmosError, OperationCancelled
-from llmosd.ipc import Failure
-from llmosd.jobs.context import JobContext, JobInterrupted
-from llmosd.jobs.faults import as_ours
+from llmosd.jobs.context import JobContext
+from llmosd.jobs.outcome import outcome_of
 from llmosd.jobs.specs import TrainSpec
 from llmosd.store.run_directory import EventWriter, RunDirectory
 from llmosd.store.run_events import JobEnd, JobEvent, PhaseEvent
 
 # Behind what answers somebody, whatever it is.
 _NICE = 10
-_STOPPED = "the daemon stopped"
 
 Job = Callable[[Any, JobContext], Any]
 """A job: its spec and its context in, the result out, as what msgspec can write as JSON."""
 
 # Imported when it is needed: a job's libraries take seconds.
 _JOBS: dict[type[TrainSpec], str] = {TrainSpec: "llmosd.jobs.train"}
-
-_log = logging.getLogger(__name__)
 
 
 def main(folder: str, lock: str, after: str) -> int:
@@ -57,17 +51,8 @@ def _outcome(run: RunDirectory, context: JobContext) -> JobEvent:
         spec = msgspec.json.decode(run.order().job, type=TrainSpec)
         job: Job = import_module(_JOBS[type(spec)]).run
         return JobEnd("succeeded", result=msgspec.Raw(msgspec.json.encode(job(spec, context))))
-    except JobInterrupted as interruption:
-        if interruption.wish == "pause":
-            return PhaseEvent("PAUSED")
-        return PhaseEvent("QUEUED", _STOPPED)
-    except OperationCancelled:
-        return JobEnd("cancelled")
     except BaseException as error:  # noqa: BLE001 - each kind of end is written down
-        ours = as_ours(error)
-        if not isinstance(ours, LlmosError):
-            _log.error("the job failed", exc_info=error)
-        return JobEnd("failed", failure=Failure.of(ours))
+        return outcome_of(error)
 
 
 if __name__ == "__main__":

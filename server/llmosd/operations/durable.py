@@ -51,6 +51,7 @@ class DurableJobs:
         self._publish: dict[str, Publish] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.on_stop: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
 
     def register(self, kind: str, publish: Publish) -> None:
@@ -124,6 +125,7 @@ class DurableJobs:
     async def stop(self, grace: float) -> None:
         """Let every worker save and end; the next daemon goes on with them."""
         self._stopping = True
+        self.on_stop()
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

@@ -1,6 +1,7 @@
 """Making versions of datasets: uploads, and recipes applied to what is there."""
 
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import convert_datasets, resources
 from llmosd.rpc.receiver import check_files, take_upload
 from llmosd.store.catalog import Catalog
-from llmosd.store.datasets import DatasetStore
+from llmosd.store.datasets import DatasetKind, DatasetStore
 from llmosd.store.folders import Staging
 from llmosd.store.names import DatasetRef, dataset_name
 from llmosd.store.records import DatasetVersionRecord, OperationRecord, now
@@ -88,6 +89,32 @@ class Datasets:
             request_id=request_id,
             payload_digest=payload_digest,
         )
+
+    async def publish_rows(
+        self, dataset_id: str, kind: DatasetKind, path: Path, *, license_: str, source: str
+    ) -> bytes:
+        """Check and publish a file of rows that a job made; packed, as an operation's response.
+
+        Called again after a crash, it finds what it made.
+        """
+        staging = self.store.stage()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            spec = IngestSpec(
+                files={path.name: UploadedFile(str(path), digest)},
+                kind=kind,
+                output=str(staging.version),
+                license=license_,
+                source=source,
+            )
+            result = await self._jobs.run(f"check {dataset_id}", spec, lambda _: None)
+            for known in self.table.versions(None, 1_000_000):
+                if known.dataset_id == dataset_id and known.digest == result.manifest.digest:
+                    return resources.packed(convert_datasets.version(known, self.store))
+            return self._published(dataset_id, result, staging)
+        finally:
+            self.store.discard(staging)
 
     def locate(self, name: str, field: str = "dataset") -> tuple[DatasetVersionRecord, Path]:
         """The version that a name means, and its folder, for a job to read.

@@ -1,28 +1,42 @@
 """llmos.v1.GenerationService, all but Converse: translate, call, translate."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+from google.longrunning import operations_proto_pb2 as lro
+
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
-from llmosd.rpc import convert
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc import batch, convert, resources
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome
+from llmosd.rpc.batch import batch_spec
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.converse import Conversations
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generator import Generator, Running
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
-from llmosd.store.names import ModelRef
+from llmosd.store.names import DatasetRef, ModelRef, dataset_name
+from llmosd.store.run_directory import Order
 
 
 class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     """Serves generations from the pool's engines."""
 
-    def __init__(self, generator: Generator, catalog: Catalog, texts: TextModels) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        catalog: Catalog,
+        texts: TextModels,
+        operations: OperationManager,
+    ) -> None:
         self._generator = generator
         self._catalog = catalog
         self._texts = texts
+        self._operations = operations
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:
         """The whole answer in one message."""
@@ -69,6 +83,30 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         record = self._catalog.resolve(ModelRef.parse(request.model))
         ids = await self._texts.encode_input(record, request)
         return pb.CountTokensResponse(tokens=len(ids), context_length=record.context_length)
+
+    async def BatchGenerate(self, request: pb.BatchGenerateRequest, context: Any) -> lro.Operation:
+        """Queue a job that answers a dataset's rows."""
+        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        record = self._operations.repeated(request.request_id, digest)
+        if record is None:
+            model = self._catalog.resolve(ModelRef.parse(request.model))
+            ref = DatasetRef.parse(request.dataset, "dataset")
+            dataset = self._catalog.datasets.resolve(ref)
+            tenant = Caller.of(context).tenant
+            spec = batch_spec(request, dataset.name, model.name, tenant, chat=model.chat)
+            order = Order(
+                kind=batch.KIND,
+                job=msgspec.Raw(msgspec.json.encode(spec)),
+                reads=[dataset.name, model.name],
+            )
+            record = self._operations.start_job(
+                batch.KIND,
+                dataset_name(request.output_dataset_id),
+                order,
+                request_id=request.request_id,
+                payload_digest=digest,
+            )
+        return resources.operation(record, self._operations)
 
 
 async def _collect(running: Running) -> pb.GenerateResponse:

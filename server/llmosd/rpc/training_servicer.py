@@ -50,6 +50,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         if record is None:
             spec, used = self._specs.make(request)
             order = Order(
+                kind=KIND,
                 resources=Resources(threads=spec.threads),
                 job=msgspec.Raw(msgspec.json.encode(spec)),
                 reads=used,

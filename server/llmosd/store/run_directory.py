@@ -47,6 +47,7 @@ class Resources(msgspec.Struct, frozen=True):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """spec.json: `job` is the JSON of the kind's own struct, `reads` the resources it needs."""
 
+    kind: str = ""
     resources: Resources = Resources()
     job: msgspec.Raw
     reads: list[str] = []
@@ -113,7 +114,7 @@ class RunDirectory:
         return False
 
     def record_worker(self, lock: int, pid: int) -> None:
-        """Write who holds the lock, for whoever has to end it."""
+        """Write who holds the lock, for whoever has to end it; 0: this daemon itself."""
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d" % pid, 0)
 
@@ -123,7 +124,7 @@ class RunDirectory:
         if not self.alive:
             return None
         text = (self.path / LOCK).read_bytes()
-        return int(text) if text.isdigit() else None
+        return int(text) or None if text.isdigit() else None
 
     def order(self) -> Order:
         """What was asked; raises DataCorrupt where it is gone or damaged."""

@@ -35,8 +35,8 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         "## Limits",
         "",
         (
-            "Judged on the validation rows of its own data alone. What it says about anything else, "
-            "and whether it is right, nobody has measured."
+            "Judged on the validation rows of its own data alone. What it says about anything "
+            "else, and whether it is right, nobody has measured."
         ),
     ]
     return "\n".join(lines) + "\n"

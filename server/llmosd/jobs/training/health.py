@@ -1,5 +1,7 @@
 """Success is earned: what must hold before a trained network becomes a version."""
 
+import math
+
 import torch
 
 from llmosd.architectures.trainable.network import Network
@@ -26,7 +28,9 @@ def check_health(
     loss = metrics.get("loss")
     if loss is None:
         return
-    if not loss <= (float("inf") if guess is None else guess * (1 + _SLACK)):
+    if not math.isfinite(loss):
+        raise TrainingDiverged("the loss is not a finite number")
+    if guess is not None and loss > guess * (1 + _SLACK):
         raise TrainingDiverged(
             f"the loss is {loss:.4g}; guessing has {guess:.4g}", metadata={"loss": f"{loss:.6g}"}
         )
