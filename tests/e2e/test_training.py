@@ -35,7 +35,23 @@ SMALL = {
     "log_every": 1,
     "threads": 1,  # bits depend on their number
 }
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "the", "dog", "lay", "by", "door", "while", "rain", "fell")
+WORDS = (
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "the",
+    "dog",
+    "lay",
+    "by",
+    "door",
+    "while",
+    "rain",
+    "fell",
+)
 
 
 def text(seed=0, count=4000):
