@@ -78,7 +78,7 @@ def mutated(data, chance):
 
 
 def test_reflection_lists_what_is_served(methods):
-    """The walk below misses nothing: seven services of ours, operations, health, reflection."""
+    """The walk below misses nothing: eight services of ours, operations, health, reflection."""
     services = {method.path.split("/")[1] for method in methods}
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
@@ -90,6 +90,7 @@ def test_reflection_lists_what_is_served(methods):
             "Operation",
             "Scoring",
             "Tokenization",
+            "Training",
         )
     }
     assert {"google.longrunning.Operations", "grpc.health.v1.Health"} < services
@@ -127,16 +128,26 @@ def test_strings_that_are_not_utf_8(channel, methods):
             if field.type != field.TYPE_STRING:
                 continue
             request = method.request()
-            message = place(request, above)
-            if field.is_repeated:
-                getattr(message, field.name).append("PLACE")
-            else:
-                setattr(message, field.name, "PLACE")
+            _write(request, above, field, "PLACE")
             data = request.SerializeToString().replace(b"PLACE", b"ab\xff\xfe\xed")
             found = refusal(channel, method, data)
             assert found.label == "INVALID_ARGUMENT/MALFORMED_MESSAGE", (method.path, field.name)
             tried += 1
     assert tried > 50
+
+
+def _write(request, above, field, text):
+    """A string into a field, an item of a list, or a key or value of a map."""
+    if above and above[-1].message_type.GetOptions().map_entry:
+        entries = getattr(place(request, above[:-1]), above[-1].name)
+        if field.name == "value":
+            entries["a"] = text
+        else:
+            entries[text]  # looking is making
+    elif field.is_repeated:
+        getattr(place(request, above), field.name).append(text)
+    else:
+        setattr(place(request, above), field.name, text)
 
 
 def test_without_our_handling_grpc_says_unknown(tmp_path):

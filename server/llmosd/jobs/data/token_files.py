@@ -30,11 +30,14 @@ class TokenizeOptions(msgspec.Struct, frozen=True, kw_only=True):
         append_eos: end what is not a conversation with the end token.
         max_length: tokens of an example at most; 0: any number. Texts are kept whole.
         drop_long: leave longer examples out, and count them, instead of refusing them.
+        label_names: of the classes, in the order of their numbers, such as those of the dataset
+            that a model was trained on; empty: the dataset's own, sorted.
     """
 
     append_eos: bool = True
     max_length: int = 0
     drop_long: bool = False
+    label_names: tuple[str, ...] = ()
 
 
 class _Meta(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +58,7 @@ class TokenWriter:
         self.options = options
         self.ids_dtype = np.dtype("<u2")
         self._folder, self._kind = folder, reader.kind
-        self._names = _label_names(reader)
+        self._names = _label_names(reader, options)
         self._numbers = {name: number for number, name in enumerate(self._names)}
         self._labels_dtype = {"labelled": "<i8", "rated": "<i8", "graded": "<f4"}.get(
             self._kind, ""
@@ -95,7 +98,8 @@ class TokenWriter:
             self._files[_MASK].write(bytes(example.mask))
             self._files[_OFFSETS].write(np.int64(self._tokens).tobytes())
             if self._labels_dtype:
-                self._files[_LABELS].write(np.array(self._label(row), self._labels_dtype).tobytes())
+                label = np.array(self._label(index, row), self._labels_dtype)
+                self._files[_LABELS].write(label.tobytes())
 
     def finish(self) -> None:
         """Write meta.json, last."""
@@ -110,8 +114,13 @@ class TokenWriter:
         )
         (self._folder / _META).write_bytes(encode_json(meta))
 
-    def _label(self, row: Row) -> float:
+    def _label(self, index: int, row: Row) -> float:
         if self._kind == "labelled":
+            if row["label"] not in self._numbers:
+                raise InvalidDataset(
+                    f"row {index} has a label that the training rows have not; "
+                    "remove it, or train on rows that have it"
+                )
             return self._numbers[row["label"]]
         return row["score"] if self._kind == "graded" else int(row["desirable"])
 
@@ -148,8 +157,10 @@ def _entry(path: Path) -> FileEntry:
         return FileEntry(file.tell(), digest)
 
 
-def _label_names(reader: DatasetReader) -> tuple[str, ...]:
+def _label_names(reader: DatasetReader, options: TokenizeOptions) -> tuple[str, ...]:
     """Of all rows, so that every split numbers them alike."""
     if reader.kind != "labelled":
         return ()
+    if options.label_names:
+        return options.label_names
     return tuple(sorted({row["label"] for _, row in reader.rows()}))

@@ -117,6 +117,16 @@ def test_labels(tokenized, workshop):
     assert part.label_names == ("a", "b", "c")
 
 
+def test_labels_numbered_as_another_dataset_does(tokenized):
+    rows = [{"text": "x", "label": "c"}, {"text": "y", "label": "b"}]
+    names = ("a", "b", "c")
+    result = tokenized(rows, "labelled", label_names=names)
+    assert (result.labels.tolist(), result.label_names) == ([2, 1], names)
+    assert tokenized(rows, "labelled").labels.tolist() == [1, 0]
+    with pytest.raises(InvalidDataset, match="row 0 has a label that the training rows have not"):
+        tokenized(rows, "labelled", label_names=("a", "b"))
+
+
 def test_scores_and_judgements(tokenized):
     result = tokenized([{"text": "a", "score": 0.25}, {"text": "b", "score": -3}], "graded")
     assert (result.labels.dtype, result.labels.tolist()) == ("f4", [0.25, -3.0])
