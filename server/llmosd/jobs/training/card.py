@@ -13,8 +13,10 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
     lines = [
         f"# {spec.model_id}",
         "",
-        (f"{config.family}, {parameter_count(config):,} parameters, {config.num_layers} layers, "
-        f"context of {config.context_length:,} tokens, vocabulary of {config.vocab_size:,}."),
+        (
+            f"{config.family}, {parameter_count(config):,} parameters, {config.num_layers} layers, "
+            f"context of {config.context_length:,} tokens, vocabulary of {config.vocab_size:,}."
+        ),
         "",
         f"- License: {spec.license or 'not stated'}",
         f"- Started from: {spec.base or 'random weights'}",
@@ -32,23 +34,27 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         *_metrics("The result", run.latest),
         "## Limits",
         "",
-        ("Judged on the validation rows of its own data alone. What it says about anything else, "
-        "and whether it is right, nobody has measured."),
+        (
+            "Judged on the validation rows of its own data alone. What it says about anything "
+            "else, and whether it is right, nobody has measured."
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _recipe(spec: TrainSpec, run: RunState) -> list[str]:
     optimizer, schedule = spec.optimizer, spec.schedule
-    method = spec.method
+    method: str = spec.method
     if spec.method == "lora":
         lora = spec.lora
         method = f"LoRA, rank {lora.rank}, alpha {lora.alpha:g}, on {', '.join(lora.targets)}"
     return [
         f"- Objective: {spec.objective}",
         f"- Method: {method}",
-        (f"- Optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, "
-        f"weight decay {optimizer.weight_decay:g}"),
+        (
+            f"- Optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, "
+            f"weight decay {optimizer.weight_decay:g}"
+        ),
         f"- Schedule: {schedule.name}, warm-up of {schedule.warmup_steps} steps",
         f"- Batch: {spec.batch_size} x {spec.sequence_length} tokens at most",
         f"- Steps: {run.step:,}, {run.tokens:,} tokens, {run.seconds:,.0f} seconds",
