@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Generator, Tensor
 
@@ -27,7 +27,8 @@ class Network(Protocol):
         """(examples, labels) scores, or (examples, 1) grades."""
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """What a batch, or a part of one, says.
 
     Attributes:

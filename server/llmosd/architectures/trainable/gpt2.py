@@ -16,20 +16,13 @@ class GPT2(Network):
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         """Weights are not initialized: see `initialize`."""
         super().__init__(config, dropout)
-        self.transformer = nn.Module()
-        self.transformer.wte = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.transformer.wpe = nn.Embedding(config.context_length, config.hidden_size)
-        self.transformer.h = nn.ModuleList(
-            _Block(config, dropout) for _ in range(config.num_layers)
-        )
-        self.transformer.ln_f = _norm(config)
+        self.transformer = _Body(config, dropout)
         self.add_head()
 
     @property
-    def embedding(self) -> nn.Parameter:
+    def embedding(self) -> Tensor:
         """(vocabulary, hidden) weights that ids select."""
-        weight: nn.Parameter = self.transformer.wte.weight
-        return weight
+        return self.transformer.wte.weight
 
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """(tokens, hidden): of the token and of its position."""
@@ -43,13 +36,23 @@ class GPT2(Network):
 
     def blocks(self) -> nn.ModuleList:
         """The blocks."""
-        blocks: nn.ModuleList = self.transformer.h
-        return blocks
+        return self.transformer.h
 
     def normalized(self, x: Tensor) -> Tensor:
         """The last norm."""
         out: Tensor = self.transformer.ln_f(x)
         return out
+
+
+class _Body(nn.Module):
+    """What Hugging Face's names call the transformer: all but the head."""
+
+    def __init__(self, config: ModelConfig, dropout: float) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.wpe = nn.Embedding(config.context_length, config.hidden_size)
+        self.h = nn.ModuleList(_Block(config, dropout) for _ in range(config.num_layers))
+        self.ln_f = _norm(config)
 
 
 class _Block(nn.Module):

@@ -4,6 +4,7 @@ Every product of a network runs over all tokens at once, with no padding; only a
 the examples, and gets them in groups of similar length.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ _SHORT = 32
 """Examples up to this many tokens are one group: a further call costs more than padding them."""
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Group:
     """Examples that attention takes as one padded batch.
 
     Attributes:

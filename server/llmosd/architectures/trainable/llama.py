@@ -23,12 +23,7 @@ class Llama(Network):
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         """Weights are not initialized: see `initialize`."""
         super().__init__(config, dropout)
-        self.model = nn.Module()
-        self.model.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.model.layers = nn.ModuleList(
-            _Layer(config, dropout, causal=self.causal) for _ in range(config.num_layers)
-        )
-        self.model.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.model = _Body(config, dropout, causal=self.causal)
         self.register_buffer("_cosine", None, persistent=False)
         self.register_buffer("_sine", None, persistent=False)
         self._cosine: Tensor
@@ -41,10 +36,9 @@ class Llama(Network):
         self._cosine, self._sine = cosine.unsqueeze(1), sine.unsqueeze(1)
 
     @property
-    def embedding(self) -> nn.Parameter:
+    def embedding(self) -> Tensor:
         """(vocabulary, hidden) weights that ids select."""
-        weight: nn.Parameter = self.model.embed_tokens.weight
-        return weight
+        return self.model.embed_tokens.weight
 
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """(tokens, hidden)."""
@@ -58,13 +52,24 @@ class Llama(Network):
 
     def blocks(self) -> nn.ModuleList:
         """The layers."""
-        layers: nn.ModuleList = self.model.layers
-        return layers
+        return self.model.layers
 
     def normalized(self, x: Tensor) -> Tensor:
         """The last norm."""
         out: Tensor = self.model.norm(x)
         return out
+
+
+class _Body(nn.Module):
+    """What Hugging Face's names call the model: all but the head."""
+
+    def __init__(self, config: ModelConfig, dropout: float, *, causal: bool) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(
+            _Layer(config, dropout, causal=causal) for _ in range(config.num_layers)
+        )
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
 
 
 class _Layer(nn.Module):

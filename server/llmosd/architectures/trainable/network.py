@@ -42,12 +42,12 @@ class Network(nn.Module):
         """Compute what is no weight: networks are made without memory, then filled."""
 
     @property
-    def embedding(self) -> nn.Parameter:
+    def embedding(self) -> Tensor:
         """(vocabulary, hidden) weights that ids select."""
         raise NotImplementedError
 
     @property
-    def head(self) -> nn.Parameter:
+    def head(self) -> Tensor:
         """(vocabulary, hidden) weights of the scores of the next token."""
         return self.embedding if self.config.tie_embeddings else self.lm_head.weight
 

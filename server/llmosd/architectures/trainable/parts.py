@@ -133,7 +133,8 @@ class _Rotate(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return _rotated(grads[0], *ctx.saved_tensors, -1.0), None, None
+        cosine, sine = ctx.saved_tensors
+        return _rotated(grads[0], cosine, sine, -1.0), None, None
 
 
 def _rotated(x: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:

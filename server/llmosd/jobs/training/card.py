@@ -44,7 +44,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
 
 def _recipe(spec: TrainSpec, run: RunState) -> list[str]:
     optimizer, schedule = spec.optimizer, spec.schedule
-    method = spec.method
+    method: str = spec.method
     if spec.method == "lora":
         lora = spec.lora
         method = f"LoRA, rank {lora.rank}, alpha {lora.alpha:g}, on {', '.join(lora.targets)}"

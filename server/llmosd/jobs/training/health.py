@@ -14,7 +14,9 @@ _SLACK = 0.01
 def check_health(
     network: Network, metrics: dict[str, float], before: dict[str, float], guess: float | None
 ) -> None:
-    """Raise TrainingDiverged unless every weight is finite and something was learned.
+    """Raise TrainingDiverged unless every weight is finite and the loss is what it should be.
+
+    From scratch: no worse than guessing. Else: no worse than before.
 
     Args:
         network: what would be published.
@@ -30,7 +32,7 @@ def check_health(
         return
     if not math.isfinite(loss):
         raise TrainingDiverged("the loss is not a finite number")
-    if guess is not None and loss > guess * (1 + _SLACK):
+    if not before and guess is not None and loss > guess * (1 + _SLACK):
         raise TrainingDiverged(
             f"the loss is {loss:.4g}; guessing has {guess:.4g}", metadata={"loss": f"{loss:.6g}"}
         )

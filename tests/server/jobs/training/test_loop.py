@@ -1,6 +1,7 @@
 """One step at a time: accumulation, guards, early stopping, and a state that is all there is."""
 
 import copy
+import dataclasses
 import math
 
 import msgspec
@@ -204,7 +205,7 @@ class Bad:
             if self.once:
                 self.steps.remove(self.trainer.run.step)
             bad = outcome.loss * float("inf")
-            return outcome._replace(loss=bad, metrics={"loss": float("inf")})
+            return dataclasses.replace(outcome, loss=bad, metrics={"loss": float("inf")})
         return outcome
 
 
@@ -284,6 +285,7 @@ def test_health():
     network = from_scratch(tiny_config(), 0)
     check_health(network, {"loss": 3.0}, {"loss": 3.1}, math.log(50))
     check_health(network, {"loss": 3.0}, {}, None)
+    check_health(network, {"loss": 6.0}, {"loss": 7.0}, math.log(50))
     with pytest.raises(TrainingDiverged, match=r"guessing has 3\.912"):
         check_health(network, {"loss": 4.2}, {}, math.log(50))
     with pytest.raises(TrainingDiverged, match="was 2 before"):
