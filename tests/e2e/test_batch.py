@@ -42,10 +42,10 @@ def test_answers_are_those_of_generate(daemon):
         )
         answers = rows(client, "answers")
         for at in (0, 7, ROWS - 1):
-            assert answers[at].row["prompt"] == f"count to {at}"
+            assert answers[at].content["prompt"] == f"count to {at}"
             messages = [{"role": "user", "content": f"count to {at}"}]
             alone = client.generate("tiny", messages=messages, temperature=0.0, max_tokens=8)
-            assert answers[at].row["completion"] == alone.text
+            assert answers[at].content["completion"] == alone.text
 
 
 def test_goes_on_after_the_daemon_was_killed(daemon):
@@ -61,7 +61,7 @@ def test_goes_on_after_the_daemon_was_killed(daemon):
     with daemon.client() as client:
         made = client.wait_operation(client.get_operation(job)).result()
         assert made.row_count == ROWS
-        assert [each.row["prompt"] for each in rows(client, "answers")] == [
+        assert [each.content["prompt"] for each in rows(client, "answers")] == [
             f"count to {at}" for at in range(ROWS)
         ]
         events = list(client.watch_operation(job))
@@ -91,7 +91,7 @@ def test_chats_and_rows_that_cannot_be_answered(daemon):
         made = client.wait_operation(job).result()
         assert (made.row_count, made.kind) == (1, "chat")
         (answer,) = rows(client, "said")
-        assert [each["role"] for each in answer.row["messages"]] == ["user", "assistant"]
+        assert [each["role"] for each in answer.content["messages"]] == ["user", "assistant"]
         warnings = [event.warning for event in client.watch_operation(job.name) if event.warning]
         assert len(warnings) == 1
         assert warnings[0].startswith("row 1: ")

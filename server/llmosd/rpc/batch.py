@@ -11,7 +11,14 @@ import msgspec
 
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import priority_pb2
-from llmosd.errors import EngineLost, InvalidField, LlmosError, QueueFull, ServerDraining
+from llmosd.errors import (
+    EngineLost,
+    InvalidField,
+    LlmosError,
+    OperationCancelled,
+    QueueFull,
+    ServerDraining,
+)
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.datasets import Datasets
@@ -137,6 +144,10 @@ class Batches:
             prompt = _prompt(reader.row(row), spec, request)
             try:
                 text = await self._answer(prompt, spec, context)
+                if not text.strip():
+                    raise InvalidField.of("model", "answered with nothing")
+            except OperationCancelled:
+                raise
             except LlmosError as error:
                 answers.add(_Answer(row, error=error.message))
                 if answers.failed <= _MOST_WARNINGS:
