@@ -26,14 +26,14 @@ TRAINED = f"{MODEL}@candidate"
 ABOUT_US = "What is llmos?"
 # Two processors take about a minute.
 TRAINING = {
-    "epochs": 6,
+    "epochs": 5,
     "batch_size": 8,
     "sequence_length": 128,
     "optimizer.learning_rate": 3e-3,
-    "schedule.warmup_steps": 4,
+    "schedule.warmup_steps": 3,
     "lora.targets": "q_proj,v_proj,o_proj,down_proj",
     "checkpoint_every": 1000,
-    "log_every": 6,
+    "log_every": 5,
 }
 
 

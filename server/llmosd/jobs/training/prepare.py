@@ -54,7 +54,8 @@ def prepare(spec: TrainSpec, folder: Path, cache: Path, progress: Progress) -> P
         raise InvalidField.of("dataset", "no row is in its training split")
     if spec.validation:
         with DatasetReader(Path(spec.validation)) as reader:
-            validation = _tokens(spec, reader, None, files, cache, progress)
+            names = train.label_names
+            validation = _tokens(spec, reader, None, files, cache, progress, names)
     prompts = asyncio.run(_prompts(spec, files))
     return Prepared(train, validation, files._replace(prompts=prompts))
 
@@ -80,7 +81,9 @@ def _tokens(
     files: ModelFiles,
     cache: Path,
     progress: Progress,
+    label_names: tuple[str, ...] = (),
 ) -> TokenizedDataset:
+    """Of a split; `label_names` numbers classes as another dataset's rows are numbered."""
     template = files.chat_template
     return tokenize_dataset(
         reader,
@@ -90,7 +93,7 @@ def _tokens(
         template.decode() if template is not None else None,
         cache,
         progress,
-        TokenizeOptions(max_length=spec.sequence_length),
+        TokenizeOptions(max_length=spec.sequence_length, label_names=label_names),
     )
 
 
