@@ -1,7 +1,7 @@
 """From a spec to a network and its objective."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ def read_weights(folder: str) -> dict[str, Tensor]:
 def _reference(spec: TrainSpec, network: Network, config: ModelConfig) -> Any:
     """The network as it was before: its base alone, or a second one."""
     if spec.method == "lora":
-        return _Base(network)
+        return _Base(network, resting=spec.dropout + spec.lora.dropout > 0)
     return _frozen(from_weights(config, read_weights(spec.init_from)), spec)
 
 
@@ -179,13 +179,16 @@ def _frozen(network: Network, spec: TrainSpec) -> Network:
 class _Base:
     """An adapted network without its adapters, and without dropout."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, resting: bool) -> None:
         self._network = network
+        self._resting = resting
 
     def __call__(
         self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
     ) -> Tensor:
-        with adapters_off(self._network), _resting(self._network):
+        # Threads share the network: its mode is changed only where they take turns.
+        mode = _resting(self._network) if self._resting else nullcontext()
+        with adapters_off(), mode:
             out: Tensor = self._network(ids, lengths, perturbation)
             return out
 

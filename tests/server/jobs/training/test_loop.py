@@ -303,7 +303,7 @@ def test_adversarial_training_learns_the_worst_neighbourhood():
     trainer = trainer_of(spec)
     batch = trainer._batches.at(0)
     count = trainer._objective.count(batch)
-    trainer._learn(batch, count)
+    trainer._gradients.accumulate(batch, trainer._objective, count)
     found = {name: each.grad.clone() for name, each in trainer.network.named_parameters()}
     network = from_scratch(tiny_config(), 0)
     still = torch.zeros(len(batch.ids), 32, requires_grad=True)
