@@ -119,7 +119,9 @@ class Loop:
 
     def draw(self):
         starts = torch.randint(len(self.data) - BLOCK, (BATCH,))
-        x = torch.stack([torch.from_numpy(self.data[i : i + BLOCK].astype(np.int64)) for i in starts])
+        x = torch.stack(
+            [torch.from_numpy(self.data[i : i + BLOCK].astype(np.int64)) for i in starts]
+        )
         y = torch.stack(
             [torch.from_numpy(self.data[i + 1 : i + 1 + BLOCK].astype(np.int64)) for i in starts]
         )
