@@ -47,7 +47,9 @@ _SIZES = frozenset(
         "context_length",
     }
 )
-_SWITCHES = frozenset({"tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "qk_norm"})
+_SWITCHES = frozenset(
+    {"tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "norm_bias", "qk_norm"}
+)
 
 
 class TrainingSpecs:
@@ -210,13 +212,13 @@ def _shape(request: pb.TrainModelRequest) -> dict[str, int | float | bool]:
             shape[name] = int(value)
         elif name in _SWITCHES and value in (0, 1):
             shape[name] = bool(value)
-        elif name in ("norm_eps", "rope_theta") and value > 0:
+        elif name == "norm_eps" and value > 0:
             shape[name] = value
-        elif name in _SIZES | _SWITCHES | {"norm_eps", "rope_theta"}:
+        elif name in _SIZES | _SWITCHES | {"norm_eps"}:
             wanted = "0 or 1" if name in _SWITCHES else "above 0, and sizes whole"
             raise InvalidField.of(f"shape.{name}", f"must be {wanted}")
         else:
-            known = ", ".join(sorted(_SIZES | _SWITCHES | {"norm_eps", "rope_theta"}))
+            known = ", ".join(sorted(_SIZES | _SWITCHES | {"norm_eps"}))
             raise InvalidField.of(f"shape.{name}", f"is not known; known are {known}")
     return shape
 

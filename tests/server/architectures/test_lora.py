@@ -120,7 +120,7 @@ def test_off_merge_unmerge():
     with torch.no_grad():
         with_adapter = scores(network, ids)
         base = scores(from_scratch(tiny_config(), 0), ids)
-        with adapters_off(network):
+        with adapters_off():
             assert torch.equal(scores(network, ids), base)
         assert torch.equal(scores(network, ids), with_adapter)
         assert (with_adapter - base).abs().max() > 1e-3

@@ -7,6 +7,7 @@ nothing. The base is frozen.
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from llmosd.architectures.trainable.parts import Linear
 from llmosd.errors import DataCorrupt, InvalidField
 
 _PREFIX = "base_model.model."
+_OFF: ContextVar[bool] = ContextVar("_OFF", default=False)
 
 
 class LoraLinear(Linear):
@@ -33,12 +35,11 @@ class LoraLinear(Linear):
         nn.init.zeros_(self.lora_B.weight)
         self.scale = alpha / rank
         self.lora_dropout = dropout
-        self.enabled = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """The base's product, and the adapter's where it is enabled."""
+        """The base's product, and the adapter's unless they are off."""
         out = super().forward(x)
-        if not self.enabled:
+        if _OFF.get():
             return out
         dropped = functional.dropout(x, self.lora_dropout, self.training)
         return out + self.lora_B(self.lora_A(dropped)) * self.scale
@@ -88,16 +89,13 @@ def adapters(network: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
 
 
 @contextlib.contextmanager
-def adapters_off(network: nn.Module) -> Iterator[None]:
-    """Let the base alone answer."""
-    own = [module for _, module in adapters(network)]
-    for module in own:
-        module.enabled = False
+def adapters_off() -> Iterator[None]:
+    """Let the bases alone answer, in this thread."""
+    token = _OFF.set(True)
     try:
         yield
     finally:
-        for module in own:
-            module.enabled = True
+        _OFF.reset(token)
 
 
 def narrow_base(network: Network, dtype: torch.dtype) -> None:

@@ -1,7 +1,7 @@
 """From a spec to a network and its objective."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,13 @@ from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.seeds import WEIGHTS as WEIGHTS_SEED
 from llmosd.jobs.training.seeds import seed_of
+from llmosd.jobs.training.shape import fresh_config
 from llmosd.objectives.objective import Objective, Settings
 from llmosd.objectives.registry import OBJECTIVES, REFERENCED, SCORED
 from llmosd.store.files import read_regular
 from llmosd.store.manifest import ADAPTER_WEIGHTS, CONFIG, WEIGHTS
 
 _LARGEST_CONFIG = 1 << 20
-_SHAPE: dict[str, dict[str, Any]] = {
-    "llama": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
-    "encoder": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
-    "gpt2": {
-        "norm_eps": 1e-5,
-        "activation": "gelu_new",
-        "tie_embeddings": True,
-        "qkv_bias": True,
-        "output_bias": True,
-        "mlp_bias": True,
-    },
-}
 _MASKS = ("[MASK]", "<mask>")
 
 
@@ -93,7 +82,7 @@ def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelCo
         config = msgspec.json.decode(text, type=ModelConfig)
     else:
         extra = int(spec.objective == "masked_language_model")
-        config = _fresh_config(spec, words + extra)
+        config = fresh_config(spec, words + extra)
     if spec.sequence_length > config.context_length:
         raise InvalidField.of(
             "sequence_length", f"the model reads {config.context_length} tokens at most"
@@ -107,27 +96,6 @@ def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelCo
     if data.labels is None or not labels:
         raise InvalidDataset(f"{spec.objective} needs a dataset with labels")
     return msgspec.structs.replace(config, head=SCORED[spec.objective], labels=labels)
-
-
-def _fresh_config(spec: TrainSpec, words: int) -> ModelConfig:
-    if spec.family not in _SHAPE:
-        raise InvalidField.of("family", f"{spec.family!r} is not one of {', '.join(_SHAPE)}")
-    values = _SHAPE[spec.family] | spec.shape
-    hidden = int(values.setdefault("hidden_size", 128))
-    heads = int(values.setdefault("num_heads", 4))
-    values.setdefault("num_layers", 4)
-    values.setdefault("num_kv_heads", heads)
-    if heads < 1 or hidden % heads or heads % int(values["num_kv_heads"]):
-        raise InvalidField.of("shape", "num_heads must divide hidden_size, num_kv_heads num_heads")
-    values.setdefault("head_dim", hidden // heads)
-    wide = 4 * hidden if spec.family == "gpt2" else -(-8 * hidden // 3 // 32) * 32
-    values.setdefault("intermediate_size", wide)
-    values.setdefault("context_length", spec.sequence_length)
-    fixed = {"architecture": spec.family, "family": spec.family, "vocab_size": words}
-    try:
-        return msgspec.convert(values | fixed, ModelConfig)
-    except msgspec.ValidationError as error:
-        raise InvalidField.of("shape", str(error)) from None
 
 
 def _network(spec: TrainSpec, config: ModelConfig) -> Network:
@@ -157,7 +125,7 @@ def read_weights(folder: str) -> dict[str, Tensor]:
 def _reference(spec: TrainSpec, network: Network, config: ModelConfig) -> Any:
     """The network as it was before: its base alone, or a second one."""
     if spec.method == "lora":
-        return _Base(network)
+        return _Base(network, resting=spec.dropout + spec.lora.dropout > 0)
     return _frozen(from_weights(config, read_weights(spec.init_from)), spec)
 
 
@@ -179,13 +147,16 @@ def _frozen(network: Network, spec: TrainSpec) -> Network:
 class _Base:
     """An adapted network without its adapters, and without dropout."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, resting: bool) -> None:
         self._network = network
+        self._resting = resting
 
     def __call__(
         self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
     ) -> Tensor:
-        with adapters_off(self._network), _resting(self._network):
+        # Threads share the network: its mode is changed only where they take turns.
+        mode = _resting(self._network) if self._resting else nullcontext()
+        with adapters_off(), mode:
             out: Tensor = self._network(ids, lengths, perturbation)
             return out
 

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 import torch
@@ -15,12 +14,13 @@ from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.batches import Batches, Examples, evaluation_batches
 from llmosd.jobs.training.checkpoint import Loaded, RunState
 from llmosd.jobs.training.events import Evaluation, Events, Warned
+from llmosd.jobs.training.gradients import Gradients
 from llmosd.jobs.training.meter import Meter
 from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.schedules import learning_rate
 from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
 from llmosd.objectives.batch import Batch
-from llmosd.objectives.objective import Objective, Outcome
+from llmosd.objectives.objective import Objective
 
 _FORGIVEN = 100
 """Finite steps after which an earlier one that was not is forgotten."""
@@ -57,6 +57,7 @@ class Trainer:
         self._events = events
         self._device = torch.device(spec.device)
         self._optimizers = Optimizers(network.named_parameters(), spec.optimizer)
+        self._gradients = Gradients(network, self._optimizers.parameters, spec)
         self._meter = Meter(events, spec.log_every, steps)
 
     @property
@@ -75,7 +76,8 @@ class Trainer:
         self.network.train()
         batch = self._prepared(self._batches.at(run.step), MASKING, run.step, spec.accumulation)
         torch.manual_seed(seed_of(spec.seed, DROPOUT, run.step))
-        sums = self._accumulate(batch)
+        count = max(1, self._objective.count(batch))
+        sums = self._gradients.accumulate(batch, self._objective, count)
         norm = float(self._clip())
         rate = learning_rate(spec.schedule, spec.optimizer.learning_rate, run.step, self.steps)
         rate *= run.rate_scale
@@ -107,7 +109,7 @@ class Trainer:
         count = 0
         rows = max(1, _EVALUATED_TOKENS // self._validation.rules.length)
         chosen = evaluation_batches(self._validation, self._spec.evaluate_rows, rows)
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._gradients.autocast():
             for number, batch in enumerate(chosen):
                 ready = self._prepared(batch, EVALUATION, number, 1)
                 outcome = self._objective.loss(self.network, ready)
@@ -173,40 +175,6 @@ class Trainer:
         moved = batch.to(self._device)
         return self._objective.prepare(self.network, moved, generator, parts)
 
-    def _accumulate(self, batch: Batch) -> dict[str, float]:
-        """Gradients of the mean loss over the whole batch, part by part; means of the metrics."""
-        count = max(1, self._objective.count(batch))
-        sums: dict[str, float] = {}
-        for part in batch.split(self._spec.accumulation, self._objective.group):
-            for name, value in self._learn(part, count).metrics.items():
-                sums[name] = sums.get(name, 0.0) + value / count
-        return sums
-
-    def _learn(self, part: Batch, count: int) -> Outcome:
-        """Add the part's gradients, and those of its worst neighbourhood where wanted.
-
-        Adversarial training (Miyato et al., 2017): embeddings move by epsilon along the gradient,
-        normalized per example, and the loss there is learned too.
-        """
-        epsilon = self._spec.adversarial_epsilon
-        if not epsilon:
-            with self._autocast():
-                outcome = self._objective.loss(self.network, part)
-            (outcome.loss / count).backward()
-            return outcome
-        still = torch.zeros(
-            len(part.ids), self.network.config.hidden_size, device=self._device, requires_grad=True
-        )
-        with self._autocast():
-            outcome = self._objective.loss(self.network, part.perturbed(still))
-        (outcome.loss / count).backward()
-        assert still.grad is not None
-        with self._autocast():
-            moved = part.perturbed(epsilon * part.normalized(still.grad))
-            worse = self._objective.loss(self.network, moved)
-        (worse.loss / count).backward()
-        return outcome
-
     def _clip(self) -> Tensor:
         limit = self._spec.clip_norm or math.inf
         return torch.nn.utils.clip_grad_norm_(self._optimizers.parameters, limit)
@@ -241,9 +209,3 @@ class Trainer:
 
     def _warn(self, message: str) -> None:
         self._events(Warned(step=self.run.step, message=message))
-
-    @contextmanager
-    def _autocast(self) -> Iterator[None]:
-        enabled = self._spec.precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=enabled):
-            yield
