@@ -15,9 +15,12 @@ BASE = {"errors", "config", "log", "device", "progress", "sd_notify"}
 DATA = {
     "architectures.config",
     "architectures.dtypes",
+    "architectures.shapes",
     "jobs.messages",
     "jobs.specs",
+    "jobs.training.estimate",
     "jobs.training.events",
+    "jobs.training.shape",
     "jobs.context",
     "jobs.outcome",
 }

@@ -1,8 +1,11 @@
 """Training through a real daemon: jobs that survive what happens to them, and what they make."""
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -101,8 +104,6 @@ def step_of(client, job):
 
 def weights_digest(daemon, version):
     """What the store says the weights are, which it checks against the file."""
-    import json
-
     _, model, _, number = version.split("/")
     folder = daemon.folder / "state" / "models" / model / number
     return json.loads((folder / "manifest.json").read_text())["files"]["model.safetensors"]
@@ -351,3 +352,39 @@ def test_an_adapter_beside_its_base(daemon, tiny_folders):
             client.delete_model("tiny", force=True)
         for name in ("adapted", "merged", "tiny"):
             client.delete_model(name, force=True)
+
+
+def llmos(daemon, *arguments):
+    command = [sys.executable, "-c", "from llmos_client.cli.main import main; main()"]
+    command += ["--address", daemon.address, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_on_the_command_line(daemon, tmp_path):
+    """Estimate, train and follow, list, draw, and a pause that is too late."""
+    sets = [f"--set={name}={value}" for name, value in {**SMALL, "steps": 30}.items()]
+    train = ["train", "typed", "--dataset", "words", "--family", "gpt2", *sets]
+    estimate = llmos(daemon, *train, "--estimate")
+    assert estimate.returncode == 0, estimate.stderr
+    assert "parameters" in estimate.stdout
+    done = llmos(daemon, *train, "--sample", "the cat")
+    assert done.returncode == 0, done.stderr
+    assert "made models/typed/versions/1 after 30 steps" in done.stdout
+    assert "'the cat' -> " in done.stdout
+    jobs = llmos(daemon, "jobs")
+    row = next(line for line in jobs.stdout.splitlines() if " typed " in line)
+    job, *rest = row.split()
+    assert rest[:3] == ["train-model", "typed", "succeeded"]
+    watched = llmos(daemon, "watch", job, "-o", "json")
+    lines = [json.loads(line) for line in watched.stdout.splitlines()]
+    assert [line["sequence"] for line in lines] == list(range(1, len(lines) + 1))
+    drawn = llmos(daemon, "curve", job, "--out", str(tmp_path / "loss.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
+    assert "loss (training)" in llmos(daemon, "curve", job).stdout
+    late = llmos(daemon, "pause", job)
+    assert late.returncode == 1
+    assert "OPERATION_ENDED" in late.stderr
+    wrong = llmos(daemon, "train", "typed", "--dataset", "words")
+    assert wrong.returncode == 2
+    assert "--family" in wrong.stderr

@@ -9,13 +9,15 @@ from google.longrunning import operations_proto_pb2 as lro
 
 from llmos.v1 import training_service_pb2 as pb
 from llmos.v1 import training_service_pb2_grpc
-from llmosd.errors import InvalidField
+from llmosd import device
+from llmosd.errors import InsufficientMemory, InvalidField
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.events import TrainResult
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert, resources
 from llmosd.rpc.publishing import Publisher
+from llmosd.rpc.training_estimate import training_estimate
 from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.store.names import model_name
 from llmosd.store.records import OperationRecord
@@ -49,9 +51,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         record = self._operations.repeated(request.request_id, digest)
         if record is None:
             spec, used = self._specs.make(request)
+            needed = training_estimate(spec).memory_bytes
+            self._check_memory(needed)
             order = Order(
                 kind=KIND,
-                resources=Resources(threads=spec.threads),
+                resources=Resources(threads=spec.threads, memory_bytes=needed),
                 job=msgspec.Raw(msgspec.json.encode(spec)),
                 reads=used,
             )
@@ -63,6 +67,21 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 payload_digest=digest,
             )
         return resources.operation(record, self._operations)
+
+    async def EstimateTraining(
+        self, request: pb.TrainModelRequest, _context: Any
+    ) -> pb.TrainingEstimate:
+        """What a job would take."""
+        spec, _ = self._specs.make(request)
+        found = training_estimate(spec)
+        return pb.TrainingEstimate(
+            parameter_count=found.parameters,
+            trainable_parameter_count=found.trained,
+            memory_bytes=found.memory_bytes,
+            disk_bytes=found.disk_bytes,
+            steps=found.steps,
+            duration=convert.duration(found.seconds),
+        )
 
     async def SaveCheckpoint(
         self, request: pb.SaveCheckpointRequest, _context: Any
@@ -101,6 +120,16 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 ended_by="early stopping" if made.stopped_early else "all steps done",
             )
         )
+
+    def _check_memory(self, needed: int) -> None:
+        """Raise InsufficientMemory for what this machine could not run with nothing else in it."""
+        total = device.total_memory()
+        if needed > total:
+            raise InsufficientMemory(
+                f"the job needs about {needed >> 20} MiB of memory, the machine has {total >> 20};"
+                " take a smaller batch_size or sequence_length, or gradient_checkpointing",
+                metadata={"needed_bytes": str(needed), "available_bytes": str(total)},
+            )
 
     def _training(self, name: str) -> OperationRecord:
         record = self._operations.get(name.removeprefix("operations/"))
