@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from llmos_client.results import ResidencyState as ResidencyState
     from llmos_client.results import ServerInfo as ServerInfo
     from llmos_client.results import ServerLimits as ServerLimits
+    from llmos_client.results import TensorInfo as TensorInfo
     from llmos_client.results import Token as Token
     from llmos_client.results import TokenCount as TokenCount
     from llmos_client.results import UnloadResult as UnloadResult

@@ -144,6 +144,10 @@ class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods):
         """Get a version by models/ID/versions/N, models/ID@ALIAS or models/ID (the live one)."""
         return await self._call(calls.get_version(name))
 
+    async def list_tensors(self, name: str) -> list[results.TensorInfo]:
+        """List a version's weights: names, shapes, types."""
+        return await self._call(calls.list_tensors(name))
+
     async def delete_model(self, name: str, *, force: bool = False) -> None:
         """Remove a model with all its versions."""
         await self._call(calls.delete_model(name, force=force))

@@ -173,6 +173,16 @@ def get_version(name: str) -> Call[results.ModelVersion]:
     return Call("models", "GetModelVersion", request, parsing.model_version)
 
 
+def list_tensors(name: str) -> Call[list[results.TensorInfo]]:
+    """Call ListTensors."""
+
+    def parse(response: Any) -> list[results.TensorInfo]:
+        return [results.TensorInfo(t.name, tuple(t.shape), t.dtype) for t in response.tensors]
+
+    request = model_service_pb2.ListTensorsRequest(name=name)
+    return Call("models", "ListTensors", request, parse)
+
+
 def delete_model(name: str, *, force: bool) -> Call[None]:
     """Call DeleteModel."""
     request = model_service_pb2.DeleteModelRequest(name=name, force=force)

@@ -140,6 +140,10 @@ class Client(DatasetMethods, TrainingMethods):
         """Get a version by models/ID/versions/N, models/ID@ALIAS or models/ID (the live one)."""
         return self._call(calls.get_version(name))
 
+    def list_tensors(self, name: str) -> list[results.TensorInfo]:
+        """List a version's weights: names, shapes, types."""
+        return self._call(calls.list_tensors(name))
+
     def delete_model(self, name: str, *, force: bool = False) -> None:
         """Remove a model with all its versions."""
         self._call(calls.delete_model(name, force=force))

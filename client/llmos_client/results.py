@@ -157,6 +157,15 @@ class UnloadResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A weight of a version: its name, shape and type."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A token of a text; `special` ones stand for no text."""
 

@@ -382,6 +382,11 @@ def test_on_the_command_line(daemon, tmp_path):
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "loss.svg").read_text().startswith("<?xml")
     assert "loss (training)" in llmos(daemon, "curve", job).stdout
+    layers = llmos(daemon, "show", "typed", "--layers").stdout.splitlines()
+    assert any(line.startswith("transformer.h.*.attn.c_attn.weight  2  ") for line in layers)
+    with daemon.client() as client:
+        counted = client.get_version("typed").parameter_count
+    assert layers[-1].split()[-1] == f"{counted:,}"
     late = llmos(daemon, "pause", job)
     assert late.returncode == 1
     assert "OPERATION_ENDED" in late.stderr

@@ -30,7 +30,7 @@ from llmos.v1 import model_pb2 as llmos_dot_v1_dot_model__pb2
 from llmos.v1 import sampling_pb2 as llmos_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/model_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x14llmos/v1/model.proto\x1a\x17llmos/v1/sampling.proto\"M\n\x0fGetModelRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'2%^(models/)?[a-z0-9][a-z0-9._-]{0,63}$\"C\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.llmos.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12\x44\x65leteModelRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'2%^(models/)?[a-z0-9][a-z0-9._-]{0,63}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x86\x01\n\x16GetModelVersionRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\"\x93\x01\n\x18ListModelVersionsRequest\x12G\n\x06parent\x18\x01 \x01(\tB7\xbaH4r220^(models/-|(models/)?[a-z0-9][a-z0-9._-]{0,63})$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x19ListModelVersionsResponse\x12(\n\x08versions\x18\x01 \x03(\x0b\x32\x16.llmos.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x19\x44\x65leteModelVersionRequest\x12S\n\x04name\x18\x01 \x01(\tBE\xbaHBr@2>^(models/)?[a-z0-9][a-z0-9._-]{0,63}/versions/[1-9][0-9]{0,8}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x7f\n\x12UploadModelRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.llmos.v1.UploadModelHeaderH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.llmos.v1.UploadModelChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xf0\x02\n\x11UploadModelHeader\x12\x34\n\x08model_id\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9._-]{0,63}$\x12\x31\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.llmos.v1.ModelFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x30\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x14.llmos.v1.UploadFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\x12\x19\n\x07license\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x34\n\x05\x64type\x18\x06 \x01(\x0e\x32\x14.llmos.v1.StoreDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x88\x01\x01\x12\x1b\n\nrequest_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12.\n\x08sampling\x18\x08 \x01(\x0b\x32\x1c.llmos.v1.SamplingParametersB\x08\n\x06_dtype\"\x86\x01\n\nUploadFile\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x11\n\tbyte_size\x18\x02 \x01(\x04\x12,\n\x06\x64igest\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^sha256:[0-9a-f]{64}$\"<\n\x10UploadModelChunk\x12\x0c\n\x04\x66ile\x18\x01 \x01(\r\x12\x1a\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x01\"\xa5\x02\n\x10LoadModelRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12-\n\nkeep_alive\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x05\x64type\x18\x03 \x01(\x0e\x32\x16.llmos.v1.ComputeDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x88\x01\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x42\x08\n\x06_dtype\"\x93\x01\n\x11LoadModelResponse\x12\'\n\x07version\x18\x01 \x01(\x0b\x32\x16.llmos.v1.ModelVersion\x12\x17\n\x0f\x65stimated_bytes\x18\x02 \x01(\x04\x12\x1d\n\x15resident_bytes_before\x18\x03 \x01(\x04\x12\x1d\n\x15resident_bytes_loaded\x18\x04 \x01(\x04\"\xae\x01\n\x12UnloadModelRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"q\n\x13UnloadModelResponse\x12\x1d\n\x15resident_bytes_before\x18\x01 \x01(\x04\x12\x1d\n\x15resident_bytes_loaded\x18\x02 \x01(\x04\x12\x1c\n\x14resident_bytes_after\x18\x03 \x01(\x04*a\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_FORMAT_GGUF\x10\x01\x12\x1d\n\x19MODEL_FORMAT_HUGGING_FACE\x10\x02*u\n\nStoreDtype\x12\x1b\n\x17STORE_DTYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORE_DTYPE_FLOAT32\x10\x01\x12\x17\n\x13STORE_DTYPE_FLOAT16\x10\x02\x12\x18\n\x14STORE_DTYPE_BFLOAT16\x10\x03*\x94\x01\n\x0c\x43omputeDtype\x12\x1d\n\x19\x43OMPUTE_DTYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMPUTE_DTYPE_FLOAT32\x10\x01\x12\x1a\n\x16\x43OMPUTE_DTYPE_BFLOAT16\x10\x02\x12\x16\n\x12\x43OMPUTE_DTYPE_INT8\x10\x03\x12\x16\n\x12\x43OMPUTE_DTYPE_INT4\x10\x04\x32\xb4\x05\n\x0cModelService\x12\x36\n\x08GetModel\x12\x19.llmos.v1.GetModelRequest\x1a\x0f.llmos.v1.Model\x12G\n\nListModels\x12\x1b.llmos.v1.ListModelsRequest\x1a\x1c.llmos.v1.ListModelsResponse\x12\x43\n\x0b\x44\x65leteModel\x12\x1c.llmos.v1.DeleteModelRequest\x1a\x16.google.protobuf.Empty\x12K\n\x0fGetModelVersion\x12 .llmos.v1.GetModelVersionRequest\x1a\x16.llmos.v1.ModelVersion\x12\\\n\x11ListModelVersions\x12\".llmos.v1.ListModelVersionsRequest\x1a#.llmos.v1.ListModelVersionsResponse\x12Q\n\x12\x44\x65leteModelVersion\x12#.llmos.v1.DeleteModelVersionRequest\x1a\x16.google.protobuf.Empty\x12L\n\x0bUploadModel\x12\x1c.llmos.v1.UploadModelRequest\x1a\x1d.google.longrunning.Operation(\x01\x12\x46\n\tLoadModel\x12\x1a.llmos.v1.LoadModelRequest\x1a\x1d.google.longrunning.Operation\x12J\n\x0bUnloadModel\x12\x1c.llmos.v1.UnloadModelRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/model_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x14llmos/v1/model.proto\x1a\x17llmos/v1/sampling.proto\"M\n\x0fGetModelRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'2%^(models/)?[a-z0-9][a-z0-9._-]{0,63}$\"C\n\x11ListModelsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x12ListModelsResponse\x12\x1f\n\x06models\x18\x01 \x03(\x0b\x32\x0f.llmos.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12\x44\x65leteModelRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xbaH)r\'2%^(models/)?[a-z0-9][a-z0-9._-]{0,63}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x86\x01\n\x16GetModelVersionRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\"\x93\x01\n\x18ListModelVersionsRequest\x12G\n\x06parent\x18\x01 \x01(\tB7\xbaH4r220^(models/-|(models/)?[a-z0-9][a-z0-9._-]{0,63})$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x19ListModelVersionsResponse\x12(\n\x08versions\x18\x01 \x03(\x0b\x32\x16.llmos.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x12ListTensorsRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\"<\n\x13ListTensorsResponse\x12%\n\x07tensors\x18\x01 \x03(\x0b\x32\x14.llmos.v1.TensorInfo\"8\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\r\n\x05\x64type\x18\x03 \x01(\t\"\x7f\n\x19\x44\x65leteModelVersionRequest\x12S\n\x04name\x18\x01 \x01(\tBE\xbaHBr@2>^(models/)?[a-z0-9][a-z0-9._-]{0,63}/versions/[1-9][0-9]{0,8}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x7f\n\x12UploadModelRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.llmos.v1.UploadModelHeaderH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.llmos.v1.UploadModelChunkH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\xf0\x02\n\x11UploadModelHeader\x12\x34\n\x08model_id\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^[a-z0-9][a-z0-9._-]{0,63}$\x12\x31\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x15.llmos.v1.ModelFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x30\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x14.llmos.v1.UploadFileB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\x12\x19\n\x07license\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x34\n\x05\x64type\x18\x06 \x01(\x0e\x32\x14.llmos.v1.StoreDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x88\x01\x01\x12\x1b\n\nrequest_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12.\n\x08sampling\x18\x08 \x01(\x0b\x32\x1c.llmos.v1.SamplingParametersB\x08\n\x06_dtype\"\x86\x01\n\nUploadFile\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x11\n\tbyte_size\x18\x02 \x01(\x04\x12,\n\x06\x64igest\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^sha256:[0-9a-f]{64}$\"<\n\x10UploadModelChunk\x12\x0c\n\x04\x66ile\x18\x01 \x01(\r\x12\x1a\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x01\"\xa5\x02\n\x10LoadModelRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12-\n\nkeep_alive\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x05\x64type\x18\x03 \x01(\x0e\x32\x16.llmos.v1.ComputeDtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x00\x88\x01\x01\x12\x1b\n\nrequest_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x42\x08\n\x06_dtype\"\x93\x01\n\x11LoadModelResponse\x12\'\n\x07version\x18\x01 \x01(\x0b\x32\x16.llmos.v1.ModelVersion\x12\x17\n\x0f\x65stimated_bytes\x18\x02 \x01(\x04\x12\x1d\n\x15resident_bytes_before\x18\x03 \x01(\x04\x12\x1d\n\x15resident_bytes_loaded\x18\x04 \x01(\x04\"\xae\x01\n\x12UnloadModelRequest\x12l\n\x04name\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x1b\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"q\n\x13UnloadModelResponse\x12\x1d\n\x15resident_bytes_before\x18\x01 \x01(\x04\x12\x1d\n\x15resident_bytes_loaded\x18\x02 \x01(\x04\x12\x1c\n\x14resident_bytes_after\x18\x03 \x01(\x04*a\n\x0bModelFormat\x12\x1c\n\x18MODEL_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_FORMAT_GGUF\x10\x01\x12\x1d\n\x19MODEL_FORMAT_HUGGING_FACE\x10\x02*u\n\nStoreDtype\x12\x1b\n\x17STORE_DTYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORE_DTYPE_FLOAT32\x10\x01\x12\x17\n\x13STORE_DTYPE_FLOAT16\x10\x02\x12\x18\n\x14STORE_DTYPE_BFLOAT16\x10\x03*\x94\x01\n\x0c\x43omputeDtype\x12\x1d\n\x19\x43OMPUTE_DTYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMPUTE_DTYPE_FLOAT32\x10\x01\x12\x1a\n\x16\x43OMPUTE_DTYPE_BFLOAT16\x10\x02\x12\x16\n\x12\x43OMPUTE_DTYPE_INT8\x10\x03\x12\x16\n\x12\x43OMPUTE_DTYPE_INT4\x10\x04\x32\x80\x06\n\x0cModelService\x12\x36\n\x08GetModel\x12\x19.llmos.v1.GetModelRequest\x1a\x0f.llmos.v1.Model\x12G\n\nListModels\x12\x1b.llmos.v1.ListModelsRequest\x1a\x1c.llmos.v1.ListModelsResponse\x12\x43\n\x0b\x44\x65leteModel\x12\x1c.llmos.v1.DeleteModelRequest\x1a\x16.google.protobuf.Empty\x12K\n\x0fGetModelVersion\x12 .llmos.v1.GetModelVersionRequest\x1a\x16.llmos.v1.ModelVersion\x12\\\n\x11ListModelVersions\x12\".llmos.v1.ListModelVersionsRequest\x1a#.llmos.v1.ListModelVersionsResponse\x12J\n\x0bListTensors\x12\x1c.llmos.v1.ListTensorsRequest\x1a\x1d.llmos.v1.ListTensorsResponse\x12Q\n\x12\x44\x65leteModelVersion\x12#.llmos.v1.DeleteModelVersionRequest\x1a\x16.google.protobuf.Empty\x12L\n\x0bUploadModel\x12\x1c.llmos.v1.UploadModelRequest\x1a\x1d.google.longrunning.Operation(\x01\x12\x46\n\tLoadModel\x12\x1a.llmos.v1.LoadModelRequest\x1a\x1d.google.longrunning.Operation\x12J\n\x0bUnloadModel\x12\x1c.llmos.v1.UnloadModelRequest\x1a\x1d.google.longrunning.Operationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELVERSIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\272H4r220^(models/-|(models/)?[a-z0-9][a-z0-9._-]{0,63})$'
   _globals['_LISTMODELVERSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTMODELVERSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTTENSORSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTTENSORSREQUEST'].fields_by_name['name']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
   _globals['_DELETEMODELVERSIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEMODELVERSIONREQUEST'].fields_by_name['name']._serialized_options = b'\272HBr@2>^(models/)?[a-z0-9][a-z0-9._-]{0,63}/versions/[1-9][0-9]{0,8}$'
   _globals['_UPLOADMODELREQUEST'].oneofs_by_name['part']._loaded_options = None
@@ -83,12 +85,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLOADMODELREQUEST'].fields_by_name['name']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
   _globals['_UNLOADMODELREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UNLOADMODELREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_MODELFORMAT']._serialized_start=2490
-  _globals['_MODELFORMAT']._serialized_end=2587
-  _globals['_STOREDTYPE']._serialized_start=2589
-  _globals['_STOREDTYPE']._serialized_end=2706
-  _globals['_COMPUTEDTYPE']._serialized_start=2709
-  _globals['_COMPUTEDTYPE']._serialized_end=2857
+  _globals['_MODELFORMAT']._serialized_start=2743
+  _globals['_MODELFORMAT']._serialized_end=2840
+  _globals['_STOREDTYPE']._serialized_start=2842
+  _globals['_STOREDTYPE']._serialized_end=2959
+  _globals['_COMPUTEDTYPE']._serialized_start=2962
+  _globals['_COMPUTEDTYPE']._serialized_end=3110
   _globals['_GETMODELREQUEST']._serialized_start=216
   _globals['_GETMODELREQUEST']._serialized_end=293
   _globals['_LISTMODELSREQUEST']._serialized_start=295
@@ -103,24 +105,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=826
   _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=828
   _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=922
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=924
-  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=1051
-  _globals['_UPLOADMODELREQUEST']._serialized_start=1053
-  _globals['_UPLOADMODELREQUEST']._serialized_end=1180
-  _globals['_UPLOADMODELHEADER']._serialized_start=1183
-  _globals['_UPLOADMODELHEADER']._serialized_end=1551
-  _globals['_UPLOADFILE']._serialized_start=1554
-  _globals['_UPLOADFILE']._serialized_end=1688
-  _globals['_UPLOADMODELCHUNK']._serialized_start=1690
-  _globals['_UPLOADMODELCHUNK']._serialized_end=1750
-  _globals['_LOADMODELREQUEST']._serialized_start=1753
-  _globals['_LOADMODELREQUEST']._serialized_end=2046
-  _globals['_LOADMODELRESPONSE']._serialized_start=2049
-  _globals['_LOADMODELRESPONSE']._serialized_end=2196
-  _globals['_UNLOADMODELREQUEST']._serialized_start=2199
-  _globals['_UNLOADMODELREQUEST']._serialized_end=2373
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=2375
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=2488
-  _globals['_MODELSERVICE']._serialized_start=2860
-  _globals['_MODELSERVICE']._serialized_end=3552
+  _globals['_LISTTENSORSREQUEST']._serialized_start=925
+  _globals['_LISTTENSORSREQUEST']._serialized_end=1055
+  _globals['_LISTTENSORSRESPONSE']._serialized_start=1057
+  _globals['_LISTTENSORSRESPONSE']._serialized_end=1117
+  _globals['_TENSORINFO']._serialized_start=1119
+  _globals['_TENSORINFO']._serialized_end=1175
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_start=1177
+  _globals['_DELETEMODELVERSIONREQUEST']._serialized_end=1304
+  _globals['_UPLOADMODELREQUEST']._serialized_start=1306
+  _globals['_UPLOADMODELREQUEST']._serialized_end=1433
+  _globals['_UPLOADMODELHEADER']._serialized_start=1436
+  _globals['_UPLOADMODELHEADER']._serialized_end=1804
+  _globals['_UPLOADFILE']._serialized_start=1807
+  _globals['_UPLOADFILE']._serialized_end=1941
+  _globals['_UPLOADMODELCHUNK']._serialized_start=1943
+  _globals['_UPLOADMODELCHUNK']._serialized_end=2003
+  _globals['_LOADMODELREQUEST']._serialized_start=2006
+  _globals['_LOADMODELREQUEST']._serialized_end=2299
+  _globals['_LOADMODELRESPONSE']._serialized_start=2302
+  _globals['_LOADMODELRESPONSE']._serialized_end=2449
+  _globals['_UNLOADMODELREQUEST']._serialized_start=2452
+  _globals['_UNLOADMODELREQUEST']._serialized_end=2626
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=2628
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=2741
+  _globals['_MODELSERVICE']._serialized_start=3113
+  _globals['_MODELSERVICE']._serialized_end=3881
 # @@protoc_insertion_point(module_scope)

@@ -63,6 +63,11 @@ class ModelServiceStub:
                 request_serializer=llmos_dot_v1_dot_model__service__pb2.ListModelVersionsRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_model__service__pb2.ListModelVersionsResponse.FromString,
                 _registered_method=True)
+        self.ListTensors = channel.unary_unary(
+                '/llmos.v1.ModelService/ListTensors',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.ListTensorsRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_model__service__pb2.ListTensorsResponse.FromString,
+                _registered_method=True)
         self.DeleteModelVersion = channel.unary_unary(
                 '/llmos.v1.ModelService/DeleteModelVersion',
                 request_serializer=llmos_dot_v1_dot_model__service__pb2.DeleteModelVersionRequest.SerializeToString,
@@ -116,6 +121,13 @@ class ModelServiceServicer:
 
     def ListModelVersions(self, request, context):
         """With parent models/-, the versions of all models.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTensors(self, request, context):
+        """What a version's weights are: names, shapes, types.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +188,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListModelVersions,
                     request_deserializer=llmos_dot_v1_dot_model__service__pb2.ListModelVersionsRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_model__service__pb2.ListModelVersionsResponse.SerializeToString,
+            ),
+            'ListTensors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTensors,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.ListTensorsRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_model__service__pb2.ListTensorsResponse.SerializeToString,
             ),
             'DeleteModelVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteModelVersion,
@@ -334,6 +351,33 @@ class ModelService:
             '/llmos.v1.ModelService/ListModelVersions',
             llmos_dot_v1_dot_model__service__pb2.ListModelVersionsRequest.SerializeToString,
             llmos_dot_v1_dot_model__service__pb2.ListModelVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTensors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/ListTensors',
+            llmos_dot_v1_dot_model__service__pb2.ListTensorsRequest.SerializeToString,
+            llmos_dot_v1_dot_model__service__pb2.ListTensorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,7 @@ from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.run_events import ProgressEvent
+from llmosd.store.tensors import list_tensors
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.pool import ModelPool
 
@@ -100,6 +101,16 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             last = found[size - 1]
             response.next_page_token = paging.token(last.model_id, last.version)
         return response
+
+    async def ListTensors(
+        self, request: pb.ListTensorsRequest, _context: Any
+    ) -> pb.ListTensorsResponse:
+        """The weights of a version."""
+        record = self._resolve(request.name)
+        found = list_tensors(self._store, record.model_id, record.version)
+        return pb.ListTensorsResponse(
+            tensors=[pb.TensorInfo(name=t.name, shape=t.shape, dtype=t.dtype) for t in found]
+        )
 
     async def DeleteModel(self, request: pb.DeleteModelRequest, _context: Any) -> empty_pb2.Empty:
         """Remove a model with all its versions."""

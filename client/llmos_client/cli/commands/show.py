@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 @click.command("show", cls=Command)
 @model_argument()
+@click.option("--layers", is_flag=True, help="List the weights, those of all layers as one line.")
 @pass_settings
-def command(settings: Settings, model: str) -> None:
+def command(settings: Settings, model: str, layers: bool) -> None:
     """Show a model and its versions.
 
     MODEL/versions/N or MODEL@ALIAS shows one version alone.
     """
     from llmos_client.cli.output import print_json
 
+    if layers:
+        _print_layers(settings, model)
+        return
     exact = "@" in model or "/versions/" in model
     with settings.client() as client:
         if exact:
@@ -66,3 +70,35 @@ def _print_version(version: "ModelVersion", aliases: str = "") -> None:
             ("failure", residency.failure.message if residency.failure else ""),
         ]
     )
+
+
+def _print_layers(settings: Settings, model: str) -> None:
+    import math
+    import re
+
+    from llmos_client.cli.output import print_json, print_table
+
+    with settings.client() as client:
+        tensors = client.list_tensors(model)
+    if settings.json:
+        print_json({"tensors": tensors})
+        return
+    # Layers are alike: one line for what they all have.
+    groups: dict[tuple[str, tuple[int, ...], str], int] = {}
+    for tensor in tensors:
+        name = re.sub(r"\.\d+\.", ".*.", tensor.name)
+        key = (name, tensor.shape, tensor.dtype)
+        groups[key] = groups.get(key, 0) + 1
+    rows = [
+        (
+            name,
+            str(count),
+            " x ".join(map(str, shape)),
+            dtype,
+            f"{count * math.prod(shape):,}",
+        )
+        for (name, shape, dtype), count in groups.items()
+    ]
+    total = sum(math.prod(tensor.shape) for tensor in tensors)
+    rows.append(("all", str(len(tensors)), "", "", f"{total:,}"))
+    print_table(("WEIGHT", "COUNT", "SHAPE", "DTYPE", "PARAMETERS"), rows)
