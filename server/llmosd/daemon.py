@@ -136,8 +136,9 @@ class _Daemon:
         await self._server.drain()
         self._stop_watching()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
-        await asyncio.gather(self._server.stop(grace), self._pool.drain(grace))
-        await self._operations.stop(grace)
+        await asyncio.gather(
+            self._server.stop(grace), self._pool.drain(grace), self._operations.stop(grace)
+        )
         await self._renderer.close()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:

@@ -34,7 +34,7 @@ class JobContext:
         self.run = run
         self._writer = writer
         self._control = Control()
-        self._read_at = -1
+        self._read_at = (-1, -1)
         self._saves = run.control().saves
         self._terminated = False
         self._reported = ("", 0.0)
@@ -112,9 +112,11 @@ class JobContext:
     def _current(self) -> Control:
         """The control file, read again when it was replaced."""
         try:
-            at = (self.run.path / CONTROL).stat().st_mtime_ns
+            status = (self.run.path / CONTROL).stat()
         except OSError:
             return self._control
+        # Two changes may fall into one tick of the clock; but each is a new file.
+        at = (status.st_ino, status.st_mtime_ns)
         if at != self._read_at:
             self._control, self._read_at = self.run.control(), at
         return self._control

@@ -36,6 +36,7 @@ def main(folder: str, lock: str, after: str) -> int:
     os.set_inheritable(int(lock), False)
     os.nice(_NICE)
     run = RunDirectory(Path(folder))
+    run.record_worker(int(lock), os.getpid())
     with contextlib.closing(EventWriter(run, int(after))) as writer:
         if writer.ended is not None:
             return 0

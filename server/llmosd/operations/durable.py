@@ -7,25 +7,38 @@ watched as before, or started again where nobody does.
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
-from llmosd.errors import InternalError, LlmosError, OperationCancelled, OperationEnded
+from llmosd.errors import (
+    InsufficientDisk,
+    InternalError,
+    LlmosError,
+    OperationCancelled,
+    OperationEnded,
+)
 from llmosd.ipc import Failure
 from llmosd.operations.job_watch import JobWatch, StartWorker
 from llmosd.operations.journal import Journal
 from llmosd.operations.slots import Slots
 from llmosd.store.records import OperationRecord, OperationState
 from llmosd.store.run_directory import Order, RunDirectory
-from llmosd.store.run_events import JobEnd
+from llmosd.store.run_events import JobEnd, WarningEvent
 
 _log = structlog.get_logger()
+_STOP_AGAIN_SECONDS = 0.5
+# Between two tries to write an outcome down, or to publish a result, on a full disk.
+_RETRY_SECONDS = 5.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Publish = Callable[[RunDirectory, bytes], Awaitable[bytes]]
 """Makes the response, a serialized Any, of a result; may be called twice for one operation."""
 
@@ -60,10 +73,16 @@ class DurableJobs:
 
     def restore(self) -> None:
         """At start: take up every job that has not ended, and remove folders nobody knows."""
-        for record in self._journal.table.unfinished():
+        unfinished = self._journal.table.unfinished()
+        for record in unfinished:
+            run = self.directory(record.operation_id)
+            with contextlib.suppress(OSError, LlmosError):
+                if run.alive:  # counted before anybody else takes its place
+                    self._slots.hold(record.operation_id, run.order().resources)
+        for record in unfinished:
             self._follow(record)
         for path in self._root.iterdir():
-            if path.name.startswith("."):
+            if not self._journal.table.knows(path.name):
                 RunDirectory(path).delete()
 
     def processes(self) -> list[int]:
@@ -119,25 +138,27 @@ class DurableJobs:
 
     def save(self, identifier: str) -> None:
         """Ask for a checkpoint now. Raises OperationEnded."""
-        run = self._change(identifier)
-        run.change_control(saves=run.control().saves + 1)
+        self._change(identifier, saves=self.directory(identifier).control().saves + 1)
 
     async def stop(self, grace: float) -> None:
         """Let every worker save and end; the next daemon goes on with them."""
         self._stopping = True
-        self.on_stop()
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        for identifier in self._tasks:
-            self._slots.wake(identifier)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        while self._tasks and loop.time() < until:
+            self.on_stop()
+            for pid in self.processes():  # again: one may have been about to start
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            for identifier in self._tasks:
+                self._slots.wake(identifier)
+            await asyncio.wait(self._tasks.values(), timeout=_STOP_AGAIN_SECONDS)
+        late = list(self._tasks.values())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    def _change(self, identifier: str, **changes: object) -> RunDirectory:
+    def _change(self, identifier: str, **changes: Any) -> RunDirectory:
         self._journal.table.get(identifier)
         if not self.running(identifier):
             raise OperationEnded(f"operations/{identifier} has ended, or cannot be paused")
@@ -154,11 +175,23 @@ class DurableJobs:
 
     async def _bring_to_end(self, record: OperationRecord) -> None:
         identifier = record.operation_id
-        state: OperationState = "FAILED"
         try:
+            ended = await self._ended(record)
+            if ended is not None:
+                await self._write_down(record, *ended)
+        except asyncio.CancelledError:  # the daemon stops; the job does not
+            return
+        finally:
+            self._slots.leave(identifier)
+            del self._tasks[identifier]
+
+    async def _ended(self, record: OperationRecord) -> tuple[OperationState, bytes] | None:
+        """How the job ended; None: it did not, the daemon stops."""
+        try:
+            run = self.directory(record.operation_id)
             watch = JobWatch(
-                identifier,
-                self.directory(identifier),
+                record.operation_id,
+                run,
                 self._journal,
                 self._slots,
                 self._start_worker,
@@ -166,28 +199,61 @@ class DurableJobs:
                 stopping=lambda: self._stopping,
             )
             end = await watch.until_end()
-            if end is None:  # the daemon stops; the job does not
-                return
-            state, payload = await self._outcome(record, end)
-        except asyncio.CancelledError:
-            return
+            if end is None:
+                return None
+            return await self._outcome(record, end)
         except LlmosError as error:
-            payload = msgspec.msgpack.encode(Failure.of(error))
+            return "FAILED", msgspec.msgpack.encode(Failure.of(error))
         except Exception:  # noqa: BLE001 - an operation always ends in a result
-            _log.exception("operation_failed", operation=identifier, kind=record.kind)
-            payload = msgspec.msgpack.encode(Failure.of(InternalError("")))
-        finally:
-            self._slots.release(identifier)
-            del self._tasks[identifier]
-        self._journal.finish(identifier, state, payload)
-        _log.info("operation_ended", operation=identifier, kind=record.kind, state=state)
+            _log.exception("operation_failed", operation=record.operation_id, kind=record.kind)
+            self._end_worker(record.operation_id)
+            return "FAILED", msgspec.msgpack.encode(Failure.of(InternalError("")))
+
+    async def _write_down(
+        self, record: OperationRecord, state: OperationState, payload: bytes
+    ) -> None:
+        """Record the outcome, however long the disk is full."""
+        while True:
+            try:
+                self._journal.finish(record.operation_id, state, payload)
+                break
+            except sqlite3.Error as error:
+                _log.warning("outcome_not_written", operation=record.operation_id, error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+        _log.info("operation_ended", operation=record.operation_id, kind=record.kind, state=state)
+        if state == "SUCCEEDED":
+            await asyncio.to_thread(self.directory(record.operation_id).clear)
 
     async def _outcome(self, record: OperationRecord, end: JobEnd) -> tuple[OperationState, bytes]:
         if end.outcome == "succeeded":
-            run = self.directory(record.operation_id)
-            return "SUCCEEDED", await self._publish[record.kind](run, bytes(end.result))
+            return "SUCCEEDED", await self._published(record, bytes(end.result))
         if end.outcome == "cancelled":
             error: LlmosError = OperationCancelled("the operation was cancelled")
             return "CANCELLED", msgspec.msgpack.encode(Failure.of(error))
         failure = end.failure or Failure.of(InternalError(""))
         return "FAILED", msgspec.msgpack.encode(failure)
+
+    async def _published(self, record: OperationRecord, result: bytes) -> bytes:
+        """The response; what the job computed is not lost because there is no room for it now."""
+        run = self.directory(record.operation_id)
+        warned = False
+        while True:
+            try:
+                return await self._publish[record.kind](run, result)
+            except (OSError, InsufficientDisk) as error:
+                if isinstance(error, OSError) and error.errno not in _FULL:
+                    raise
+                if run.control().desired == "cancel":
+                    raise InsufficientDisk("the disk of the state directory is full") from None
+                if not warned:
+                    message = "the disk is full; the result is published when there is room"
+                    self._journal.append(record.operation_id, WarningEvent(message))
+                warned = True
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _end_worker(self, identifier: str) -> None:
+        """No operation ends while its worker goes on."""
+        with contextlib.suppress(OSError):
+            pid = self.directory(identifier).worker_pid
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-from llmosd.errors import JobLost
+from llmosd.errors import InsufficientDisk, JobLost, LlmosError
 from llmosd.ipc import Failure
 from llmosd.operations.journal import Journal
 from llmosd.operations.slots import Slots
@@ -24,8 +26,10 @@ _BACKOFF_SECONDS = 1.0
 # A worker that was told to end and is in the middle of a long step.
 _CANCEL_SECONDS = 30.0
 
-StartWorker = Callable[[RunDirectory, Order, int, int], Awaitable[int]]
-"""Start a worker: run directory, order, descriptor of the lock, last event number seen; its pid."""
+StartWorker = Callable[[RunDirectory, Order, int, int], Awaitable[None]]
+"""Start a worker: run directory, order, descriptor of the lock, last event number seen.
+
+The worker writes its process id into the lock."""
 
 
 class JobWatch:
@@ -54,6 +58,8 @@ class JobWatch:
         self._end: JobEnd | None = None
         self._losses = 0
         self._cancelled_at: float | None = None
+        self._gave_way: bool | None = None
+        self._fault: LlmosError | None = None
 
     async def until_end(self) -> JobEnd | None:
         """Start, watch, pause and start again until the job has ended; None: the daemon stops."""
@@ -61,21 +67,23 @@ class JobWatch:
             if self._run.alive:
                 self._slots.hold(self._id, self._order.resources)
                 await self._until_worker_ends()
-            self._ingest()
+            if not await self._caught_up():
+                return None
             if self._end is not None:
                 return self._end
-            self._slots.release(self._id)
+            self._slots.give_back(self._id)
             if self._stopping():
                 return None
             desired = self._run.control().desired
             if desired == "cancel":
                 self._conclude(JobEnd("cancelled"))
             elif desired == "pause":
+                self._slots.leave(self._id)
                 self._enter("PAUSED")
                 await self._slots.woken(self._id)
             elif self._losses > _MOST_LOSSES:
                 lost = JobLost("the job's process ended again and again; the daemon's log has more")
-                self._conclude(JobEnd("failed", failure=Failure.of(lost)))
+                self._conclude(JobEnd("failed", failure=Failure.of(self._fault or lost)))
             else:
                 await self._start()
 
@@ -84,6 +92,8 @@ class JobWatch:
         if self._losses:
             _log.warning("job_worker_lost", operation=self._id, times=self._losses)
             await asyncio.sleep(_BACKOFF_SECONDS * self._losses)
+        if self._stopping():
+            return
         if not self._slots.try_take(self._id, self._order.resources):
             self._enter("QUEUED")
             await self._slots.woken(self._id)
@@ -93,25 +103,53 @@ class JobWatch:
             return
         try:
             self._losses += 1
-            pid = await self._start_worker(self._run, self._order, lock, self._seen())
-            self._run.record_worker(lock, pid)
+            # Whoever held it last is named there; the new one writes itself.
+            self._run.record_worker(lock, 0)
+            await self._start_worker(self._run, self._order, lock, self._seen())
+        except OSError as error:  # no memory, no process, no disk: perhaps in a moment
+            _log.warning("job_not_started", operation=self._id, error=str(error))
         finally:
             os.close(lock)
 
     async def _until_worker_ends(self) -> None:
-        gave_way = self._run.control().give_way
-        while self._run.alive:
-            self._ingest()
-            serving = self._serving()
-            if serving != gave_way:
-                self._run.change_control(give_way=serving)
-                gave_way = serving
-            self._enforce_cancel()
+        """Follow a worker. A full disk or too many open files are no reason to leave it alone."""
+        while True:
+            try:
+                if not self._run.alive:
+                    return
+                self._ingest()
+                self._give_way()
+                self._enforce_cancel()
+                self._fault = None
+            except (OSError, sqlite3.Error) as error:
+                if self._fault is None:
+                    _log.warning("job_watch_disturbed", operation=self._id, error=str(error))
+                self._fault = self._fault or _fault(error)
             await asyncio.sleep(_POLL_SECONDS)
 
+    async def _caught_up(self) -> bool:
+        """Read what is left of the events, however long that cannot be; False: the daemon stops."""
+        while True:
+            try:
+                self._ingest()
+            except (OSError, sqlite3.Error) as error:
+                _log.warning("job_watch_disturbed", operation=self._id, error=str(error))
+                if self._stopping():
+                    return False
+                await asyncio.sleep(_BACKOFF_SECONDS)
+            else:
+                return True
+
+    def _give_way(self) -> None:
+        serving = self._serving()
+        if serving != self._gave_way:
+            self._run.change_control(durable=False, give_way=serving)
+            self._gave_way = serving
+
     def _ingest(self) -> None:
-        lines = self._reader.read()
+        lines = self._reader.peek()
         self._journal.copy(self._id, [at for at in lines if not isinstance(at.event, JobEnd)])
+        self._reader.accept()
         for line in lines:
             if isinstance(line.event, JobEnd):
                 self._end = line.event
@@ -147,9 +185,19 @@ class JobWatch:
         try:
             with contextlib.closing(EventWriter(self._run, self._seen())) as writer:
                 writer.write(end, durable=True)
+        except OSError:  # a full disk: the catalog's row says it, if there is room for that
+            self._end = end
         finally:
             os.close(lock)
 
     def _seen(self) -> int:
         """The last event number that a watcher may have."""
         return self._journal.standing(self._id).sequence
+
+
+def _fault(error: Exception) -> LlmosError | None:
+    """What disturbs the watching, as an error for the user."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if full or "full" in str(error):
+        return InsufficientDisk("the disk of the state directory is full")
+    return None

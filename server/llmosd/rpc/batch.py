@@ -12,10 +12,12 @@ import msgspec
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import priority_pb2
 from llmosd.errors import (
+    ChatTemplateFailed,
+    ContextLengthExceeded,
     EngineLost,
+    InsufficientMemory,
     InvalidField,
-    LlmosError,
-    OperationCancelled,
+    ModelNotLoaded,
     QueueFull,
     ServerDraining,
 )
@@ -33,6 +35,10 @@ KIND = "batch-generate"
 ANSWERS = "answers.jsonl"
 _CONCURRENCY = 32
 _AGAIN_SECONDS = 0.5
+_NO_MEMORY_SECONDS = 5.0
+_NOTHING = "the model answered with nothing"
+# What is wrong with a row and not with the moment.
+_ROW_FAULTS = (InvalidField, ContextLengthExceeded, ChatTemplateFailed)
 # Rows that could not be answered and are told one by one; the rest are counted.
 _MOST_WARNINGS = 8
 
@@ -111,13 +117,8 @@ class Batches:
         request = pb.BatchGenerateRequest.FromString(b64decode(spec.request))
         rows = run.path / OUT / "rows.jsonl"
         with self._open(spec.dataset) as reader:
-            chat = reader.kind == "chat"
-            with rows.open("wb") as file:
-                for answer in _read(run.path / OUT / ANSWERS):
-                    if not answer.error:
-                        made = _made(reader.row(answer.row), answer.text, chat=chat)
-                        file.write(msgspec.json.encode(made) + b"\n")
-            license_ = reader.manifest.license
+            chat, license_ = reader.kind == "chat", reader.manifest.license
+            await asyncio.to_thread(_write_rows, reader, run.path / OUT / ANSWERS, rows)
         return await self._datasets.publish_rows(
             request.output_dataset_id,
             "chat" if chat else "pairs",
@@ -144,32 +145,41 @@ class Batches:
             prompt = _prompt(reader.row(row), spec, request)
             try:
                 text = await self._answer(prompt, spec, context)
-                if not text.strip():
-                    raise InvalidField.of("model", "answered with nothing")
-            except OperationCancelled:
-                raise
-            except LlmosError as error:
-                answers.add(_Answer(row, error=error.message))
-                if answers.failed <= _MOST_WARNINGS:
-                    context.warn(f"row {row}: {error.message}")
-            else:
-                # A row of a dataset holds no NUL character, and a random network may well say one.
-                answers.add(_Answer(row, text=text.replace("\0", "\ufffd")))
+                answer = _Answer(row, text=text) if text.strip() else _Answer(row, error=_NOTHING)
+            except _ROW_FAULTS as error:
+                answer = _Answer(row, error=error.message)
+            answers.add(answer)
+            if answer.error and answers.failed <= _MOST_WARNINGS:
+                context.warn(f"row {row}: {answer.error}")
             context.report("generate", len(answers.rows), len(reader), "rows")
             context.check_cancelled()
 
     async def _answer(
         self, request: pb.GenerateRequest, spec: BatchSpec, context: JobContext
     ) -> str:
-        """One row's answer; what is only busy or being restarted is asked again."""
+        """One row's answer; what passes, as a model that is busy or away, is waited for.
+
+        Raises what is the row's own fault, and what will not pass.
+        """
+        warned = False
         while True:
             context.check_cancelled()
             try:
-                return await self._ask(request, Caller(spec.tenant, None))
+                text = await self._ask(request, Caller(spec.tenant, None))
             except ServerDraining:
                 raise JobInterrupted("stop") from None
+            except ModelNotLoaded:  # somebody unloaded it: this job still wants it
+                self._pool.want(self._catalog.resolve(ModelRef.parse(spec.model)), None, None)
             except (QueueFull, EngineLost):
                 await asyncio.sleep(_AGAIN_SECONDS)
+            except InsufficientMemory as error:
+                if not warned:
+                    context.warn(error.message)
+                warned = True
+                await asyncio.sleep(_NO_MEMORY_SECONDS)
+            else:
+                # A row of a dataset holds no NUL character, and a network may well say one.
+                return text.replace("\0", "\ufffd")
 
     async def _ask(self, request: pb.GenerateRequest, caller: Caller) -> str:
         running = await self._generator.start(request, caller)
@@ -209,6 +219,15 @@ class _Answers:
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
+
+
+def _write_rows(reader: DatasetReader, answers: Path, rows: Path) -> None:
+    """Rows of the new dataset, in the order of the old one's."""
+    with rows.open("wb") as file:
+        for answer in _read(answers):
+            if not answer.error:
+                made = _made(reader.row(answer.row), answer.text, chat=reader.kind == "chat")
+                file.write(msgspec.json.encode(made) + b"\n")
 
 
 def _read(path: Path) -> Iterator[_Answer]:

@@ -1,5 +1,6 @@
 """Making versions of datasets: uploads, and recipes applied to what is there."""
 
+import asyncio
 import contextlib
 import hashlib
 from collections import Counter
@@ -99,8 +100,7 @@ class Datasets:
         """
         staging = self.store.stage()
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = await asyncio.to_thread(_digest, path)
             spec = IngestSpec(
                 files={path.name: UploadedFile(str(path), digest)},
                 kind=kind,
@@ -231,3 +231,8 @@ class Datasets:
 
 def _told(report: Report) -> Callable[[JobProgress], None]:
     return lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

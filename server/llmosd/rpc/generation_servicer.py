@@ -21,7 +21,7 @@ from llmosd.rpc.generator import Generator, Running
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import DatasetRef, ModelRef, dataset_name
-from llmosd.store.run_directory import Order
+from llmosd.store.run_directory import Order, Resources
 
 
 class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
@@ -99,6 +99,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             spec = batch_spec(request, dataset.name, model.name, tenant, chat=model.chat)
             order = Order(
                 kind=batch.KIND,
+                resources=Resources(threads=0),
                 job=msgspec.Raw(msgspec.json.encode(spec)),
                 reads=[dataset.name, model.name],
             )

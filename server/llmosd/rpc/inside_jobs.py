@@ -10,12 +10,15 @@ import os
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import structlog
 
 from llmosd.jobs.context import JobContext
 from llmosd.jobs.outcome import outcome_of
 from llmosd.operations.job_watch import StartWorker
 from llmosd.store.run_directory import EventWriter, Order, RunDirectory
 from llmosd.store.run_events import JobEnd, JobEvent, PhaseEvent
+
+_log = structlog.get_logger()
 
 InsideJob = Callable[[Order, JobContext], Awaitable[object]]
 """A job: what was asked and its context in, the result out, as what msgspec can write as JSON."""
@@ -39,15 +42,15 @@ class JobStarter:
         for context in self._contexts:
             context.stop()
 
-    async def __call__(self, run: RunDirectory, order: Order, lock: int, after: int) -> int:
-        """See StartWorker; 0 stands for this process."""
+    async def __call__(self, run: RunDirectory, order: Order, lock: int, after: int) -> None:
+        """See StartWorker; no process id in the lock stands for this process."""
         job = self._kinds.get(order.kind)
         if job is None:
-            return await self._process(run, order, lock, after)
+            await self._process(run, order, lock, after)
+            return
         task = asyncio.create_task(self._run(job, run, order, os.dup(lock), after))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return 0
 
     async def _run(
         self, job: InsideJob, run: RunDirectory, order: Order, lock: int, after: int
@@ -56,9 +59,13 @@ class JobStarter:
             with contextlib.closing(EventWriter(run, after)) as writer:
                 context = JobContext(run, writer)
                 self._contexts.add(context)
-                context.emit(PhaseEvent("RUNNING"))
-                context.emit(await _outcome(job, order, context), durable=True)
-                self._contexts.discard(context)
+                try:
+                    context.emit(PhaseEvent("RUNNING"))
+                    context.emit(await _outcome(job, order, context), durable=True)
+                finally:
+                    self._contexts.discard(context)
+        except OSError:  # a full disk: without an outcome it is started again
+            _log.warning("job_outcome_not_written", exc_info=True)
         finally:
             os.close(lock)
 

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from llmos.v1 import model_pb2, model_service_pb2_grpc
 from llmos.v1 import model_service_pb2 as pb
-from llmosd.errors import ModelInUse
+from llmosd.errors import DataCorrupt, ModelInUse, UnsafeFile
 from llmosd.ipc.messages import Loading
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager, Report, Work
@@ -120,6 +120,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._check_unneeded(records)
         for record in records:
             await self._release(record, force=request.force)
+        self._check_unneeded(records)  # a job may have begun while it was unloaded
         self._catalog.delete_model(model_id)
         for record in records:
             self._store.delete(record.model_id, record.version)
@@ -210,10 +211,14 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if used:
             raise ModelInUse(f"a job that has not ended needs {min(used)}; cancel it first")
         for other in self._catalog.versions(None, 1_000_000):
-            if other.name not in names:
+            if other.name in names:
+                continue
+            try:
                 base = self._store.manifest(other.model_id, other.version).adapter_base
-                if base in names:
-                    raise ModelInUse(f"{other.name} is an adapter to {base}; remove it first")
+            except (DataCorrupt, UnsafeFile):  # nobody can load it, whatever it needs
+                continue
+            if base in names:
+                raise ModelInUse(f"{other.name} is an adapter to {base}; remove it first")
 
     async def _release(self, record: VersionRecord, *, force: bool) -> None:
         """Make sure that a version can be deleted, and that no process holds it."""

@@ -1,6 +1,6 @@
 """A finished version folder becomes a version: moved to its place, put into the catalog, served."""
 
-import shutil
+import asyncio
 from pathlib import Path
 
 from llmosd.errors import DataCorrupt, ModelNotFound
@@ -41,14 +41,13 @@ class Publisher:
             remember(self._catalog, self._pool, record)
         return record
 
-    def publish_candidate(self, model_id: str, digest: str, folder: Path) -> VersionRecord:
+    async def publish_candidate(self, model_id: str, digest: str, folder: Path) -> VersionRecord:
         """Publish a copy of a job's result; the model's "candidate", and live if it is new.
 
         `digest` is its manifest's. May be called again for the same result, after a crash: it then
         finds what it made. Raises DataCorrupt where the folder is not what the job left.
         """
-        known = self._catalog.versions(model_id, 1_000_000) if self._knows(model_id) else []
-        for record in known:
+        for record in self._versions(model_id):
             if record.digest == digest:
                 return record
         data = read_regular(folder, MANIFEST, MAX_JSON)
@@ -57,25 +56,24 @@ class Publisher:
         manifest = decode_manifest(data)
         staging = self._store.stage()
         try:
-            for name in (*manifest.files, MANIFEST):
-                copy_durably(folder / name, staging.version / name)
+            # Gigabytes, perhaps: streams go on meanwhile.
+            await asyncio.to_thread(_copy, folder, [*manifest.files, MANIFEST], staging.version)
             size = len(data) + sum(entry.bytes for entry in manifest.files.values())
             number = self._catalog.next_version(model_id)
             record = _record(model_id, number, manifest, digest, size)
+            known = bool(self._versions(model_id))
             self._store.publish(model_id, number, staging)
         except BaseException:
             self._store.discard(staging)
             raise
         self._catalog.add_version(record, CANDIDATE if known else LIVE)
-        shutil.rmtree(folder, ignore_errors=True)
         return record
 
-    def _knows(self, model_id: str) -> bool:
+    def _versions(self, model_id: str) -> list[VersionRecord]:
         try:
-            self._catalog.model(model_id)
+            return self._catalog.versions(model_id, 1_000_000)
         except ModelNotFound:
-            return False
-        return True
+            return []
 
     def _served(self, model_id: str) -> Resident | None:
         """The live version's residency, if it is to be served."""
@@ -91,6 +89,11 @@ def remember(catalog: Catalog, pool: ModelPool, record: VersionRecord) -> None:
     if resident is not None:
         where = (record.model_id, record.version)
         catalog.set_wanted(*where, True, resident.keep_alive, resident.dtype)
+
+
+def _copy(folder: Path, names: list[str], target: Path) -> None:
+    for name in names:
+        copy_durably(folder / name, target / name)
 
 
 def _record(

@@ -17,6 +17,8 @@ from llmosd.store.manifest import CONFIG
 _LARGEST_CONFIG = 1 << 20
 # Operations per second of a processor in training, by experience; a guess, and said to be one.
 _SPEED = 8e9
+# What a duration can hold on the wire: ten thousand years.
+_LONGEST = 315_576_000_000.0
 # Bytes of text per token: byte pairs of English have about four, characters one.
 _BYTES_PER_TOKEN = {"character": 1.0, "word": 5.0, "bpe": 3.5}
 # Of rows.jsonl that is text: the rest is names and quotation marks.
@@ -55,7 +57,7 @@ def training_estimate(spec: TrainSpec) -> TrainingEstimate:
         needed.total,
         checkpoints + result,
         steps,
-        needed.seconds(steps, _SPEED * max(1, spec.threads)),
+        min(needed.seconds(steps, _SPEED * max(1, spec.threads)), _LONGEST),
     )
 
 

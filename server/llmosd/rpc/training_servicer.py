@@ -1,5 +1,6 @@
 """llmos.v1.TrainingService: translate, queue, translate."""
 
+import contextlib
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
@@ -97,9 +98,8 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         run = self._jobs.directory(self._training(request.name).operation_id)
         response = pb.ListCheckpointsResponse()
         for path in sorted((run.path / CHECKPOINTS).glob("step-*")):
-            done = path / "DONE"
-            if done.exists():
-                made = datetime.fromtimestamp(done.stat().st_mtime, UTC)
+            with contextlib.suppress(FileNotFoundError):  # the worker keeps the newest only
+                made = datetime.fromtimestamp((path / "DONE").stat().st_mtime, UTC)
                 response.checkpoints.add(
                     step=int(path.name.removeprefix("step-")),
                     create_time=convert.timestamp(made),
@@ -111,7 +111,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         """A finished job's folder becomes a version."""
         made = msgspec.json.decode(result, type=TrainResult)
         spec = msgspec.json.decode(run.order().job, type=TrainSpec)
-        version = self._publisher.publish_candidate(spec.model_id, made.digest, run.path / OUT)
+        version = await self._publisher.publish_candidate(
+            spec.model_id, made.digest, run.path / OUT
+        )
         return resources.packed(
             pb.TrainModelResponse(
                 version=resources.version(version, self._pool),

@@ -1,5 +1,6 @@
 """From a TrainModelRequest to the spec of a run: names resolved, misfits refused."""
 
+import math
 from typing import Any
 
 from google.protobuf.message import Message
@@ -36,17 +37,16 @@ _OBJECTIVES: dict[str, tuple[Objective, ...]] = {
 _BIDIRECTIONAL: frozenset[Objective] = frozenset({"masked_language_model", "classify", "regress"})
 # These compare with what the weights said before.
 _FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
-_SIZES = frozenset(
-    {
-        "num_layers",
-        "hidden_size",
-        "intermediate_size",
-        "num_heads",
-        "num_kv_heads",
-        "head_dim",
-        "context_length",
-    }
-)
+# The most of each size: far beyond what one machine trains, near enough to be counted at once.
+_SIZES = {
+    "num_layers": 1024,
+    "hidden_size": 1 << 18,
+    "intermediate_size": 1 << 20,
+    "num_heads": 4096,
+    "num_kv_heads": 4096,
+    "head_dim": 4096,
+    "context_length": 1 << 20,
+}
 _SWITCHES = frozenset(
     {"tie_embeddings", "qkv_bias", "output_bias", "mlp_bias", "norm_bias", "qk_norm"}
 )
@@ -208,17 +208,22 @@ def _shape(request: pb.TrainModelRequest) -> dict[str, int | float | bool]:
         raise InvalidField.of("shape", "is that of the version in init_from")
     shape: dict[str, int | float | bool] = {}
     for name, value in request.shape.items():
-        if name in _SIZES and value == int(value) and value > 0:
+        if name in _SIZES:
+            if not 1 <= value <= _SIZES[name] or value != int(value):
+                raise InvalidField.of(
+                    f"shape.{name}", f"must be a whole number of 1 to {_SIZES[name]}"
+                )
             shape[name] = int(value)
-        elif name in _SWITCHES and value in (0, 1):
+        elif name in _SWITCHES:
+            if value not in (0, 1):
+                raise InvalidField.of(f"shape.{name}", "must be 0 or 1")
             shape[name] = bool(value)
-        elif name == "norm_eps" and value > 0:
+        elif name == "norm_eps":
+            if not 0 < value < 1:
+                raise InvalidField.of(f"shape.{name}", "must be above 0 and below 1")
             shape[name] = value
-        elif name in _SIZES | _SWITCHES | {"norm_eps"}:
-            wanted = "0 or 1" if name in _SWITCHES else "above 0, and sizes whole"
-            raise InvalidField.of(f"shape.{name}", f"must be {wanted}")
         else:
-            known = ", ".join(sorted(_SIZES | _SWITCHES | {"norm_eps"}))
+            known = ", ".join(sorted([*_SIZES, *_SWITCHES, "norm_eps"]))
             raise InvalidField.of(f"shape.{name}", f"is not known; known are {known}")
     return shape
 
@@ -243,6 +248,10 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
 def _given(message: Message) -> dict[str, Any]:
     """The fields that were set, by name."""
     given = {field.name: value for field, value in message.ListFields()}
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            part = message.DESCRIPTOR.name.removeprefix("Training").lower()
+            raise InvalidField.of(f"{part}.{name}", "must be finite")
     return {
         name: tuple(value) if not isinstance(value, str | int | float | bool) else value
         for name, value in given.items()

@@ -67,6 +67,11 @@ class OperationTable:
         ).fetchone()
         return _operation(row) if row else None
 
+    def knows(self, operation_id: str) -> bool:
+        """Whether there is such an operation."""
+        query = "SELECT 1 FROM operations WHERE operation_id = ?"
+        return self._db.execute(query, (operation_id,)).fetchone() is not None
+
     def get(self, operation_id: str) -> OperationRecord:
         """One operation; raises OperationNotFound."""
         row = self._db.execute(

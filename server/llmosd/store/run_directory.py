@@ -17,7 +17,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -94,6 +94,11 @@ class RunDirectory:
             return
         shutil.rmtree(aside, ignore_errors=True)
 
+    def clear(self) -> None:
+        """Remove what an ended job left to go on from, and its result, which is published."""
+        for name in (CHECKPOINTS, OUT):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
     def take_lock(self) -> int | None:
         """Lock for a worker to be started; None where one holds it. The caller closes it."""
         fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CLOEXEC)
@@ -140,10 +145,15 @@ class RunDirectory:
         except (OSError, msgspec.MsgspecError):
             return Control()
 
-    def change_control(self, **changes: object) -> None:
-        """Change fields of the control file."""
-        changed = msgspec.structs.replace(self.control(), **changes)
-        write_durably(self.path, CONTROL, msgspec.json.encode(changed))
+    def change_control(self, *, durable: bool = True, **changes: Any) -> None:
+        """Change fields of the control file; not `durable`: without waiting for the disk."""
+        changed = msgspec.json.encode(msgspec.structs.replace(self.control(), **changes))
+        if durable:
+            write_durably(self.path, CONTROL, changed)
+            return
+        temporary = self.path / f".{CONTROL}"
+        temporary.write_bytes(changed)
+        temporary.replace(self.path / CONTROL)
 
 
 class EventReader:
@@ -151,10 +161,10 @@ class EventReader:
 
     def __init__(self, run: RunDirectory) -> None:
         self._path = run.path / EVENTS
-        self._offset = 0
+        self._offset = self._next = 0
 
-    def read(self) -> list[EventLine]:
-        """Lines that are new since the last call; one that is still being written is left.
+    def peek(self) -> list[EventLine]:
+        """Lines that are new since the last `accept`; one that is still being written is left.
 
         Raises DataCorrupt where a line is not what a job writes.
         """
@@ -162,11 +172,15 @@ class EventReader:
             file.seek(self._offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
+        self._next = self._offset + len(whole)
         try:
             return [msgspec.json.decode(line, type=EventLine) for line in whole.splitlines()]
         except msgspec.MsgspecError as error:
             raise DataCorrupt(f'file "{EVENTS}" of the operation is damaged: {error}') from None
+
+    def accept(self) -> None:
+        """Go on after what `peek` returned."""
+        self._offset = self._next
 
 
 class EventWriter:

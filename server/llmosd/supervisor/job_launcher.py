@@ -19,8 +19,8 @@ class JobLauncher:
         self._cache_dir = cache_dir
         self._reaping: set[asyncio.Task[int]] = set()
 
-    async def __call__(self, run: RunDirectory, order: Order, lock: int, after: int) -> int:
-        """Start a worker that holds `lock`; returns its process id."""
+    async def __call__(self, run: RunDirectory, order: Order, lock: int, after: int) -> None:
+        """Start a worker that holds `lock`, and writes its process id there."""
         with (run.path / STDERR).open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -40,7 +40,6 @@ class JobLauncher:
         reaping = asyncio.create_task(process.wait())
         self._reaping.add(reaping)
         reaping.add_done_callback(self._reaping.discard)
-        return process.pid
 
     def _environment(self, threads: int) -> dict[str, str]:
         environment = {
