@@ -25,7 +25,14 @@ def run(spec: TrainSpec, context: JobContext) -> events.TrainResult:
     teller = _Teller(context, evaluates=data.validation is not None)
     try:
         return train(
-            spec, data.train, data.validation, data.files, context.folder, teller, _control(context)
+            spec,
+            data.train,
+            data.validation,
+            data.files,
+            context.folder,
+            teller,
+            _control(context),
+            bytes(context.run.order().job),
         )
     except OperationInterrupted:
         raise JobInterrupted("pause" if context.wish() == "pause" else "stop") from None

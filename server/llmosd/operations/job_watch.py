@@ -72,9 +72,10 @@ class JobWatch:
             if self._end is not None:
                 return self._end
             self._slots.give_back(self._id)
-            if self._stopping():
-                return None
             desired = self._run.control().desired
+            if self._stopping():
+                self._enter("PAUSED" if desired == "pause" else "QUEUED")
+                return None
             if desired == "cancel":
                 self._conclude(JobEnd("cancelled"))
             elif desired == "pause":

@@ -49,7 +49,7 @@ def training_estimate(spec: TrainSpec) -> TrainingEstimate:
     trained = adapter_parameters(config, spec) if spec.method == "lora" else whole
     steps = spec.steps or _steps(spec)
     # A checkpoint holds what is trained and two numbers of the optimizer for each.
-    checkpoints = (spec.keep_checkpoints + 1) * 12 * trained
+    checkpoints = (spec.keep_checkpoints + 2) * 12 * trained
     result = 4 * (trained if spec.method == "lora" and not spec.lora.merge else whole)
     return TrainingEstimate(
         whole,

@@ -33,6 +33,7 @@ def count(job, context):
 def main(folder, lock, after):
     os.set_inheritable(int(lock), False)
     run = RunDirectory(Path(folder))
+    run.record_worker(int(lock), os.getpid())
     with contextlib.closing(EventWriter(run, int(after))) as writer:
         context = JobContext(run, writer)
         context.listen()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from llmosd.errors import OperationEnded, OperationRunning, RequestIdReused
 from llmosd.ipc import Failure
-from llmosd.operations import job_watch
+from llmosd.operations import durable, job_watch, slots
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
@@ -222,6 +223,87 @@ async def test_jobs_take_turns(front):
     assert (await front.operations.wait(second, 20)).state == "SUCCEEDED"
     assert front.operations.get(first).state == "SUCCEEDED"
     assert front.operations.get(first).end_time < front.operations.get(second).end_time
+
+
+async def test_those_that_wait_keep_their_turn(front, monkeypatch):
+    """Three in a queue: they begin in the order they came, and none spins meanwhile."""
+    monkeypatch.setattr(slots, "_LOOK_AGAIN_SECONDS", 0.05)
+    looks = 0
+    take = Slots.try_take
+
+    def counted(self, *arguments):
+        nonlocal looks
+        looks += 1
+        return take(self, *arguments)
+
+    monkeypatch.setattr(Slots, "try_take", counted)
+    jobs = [front.start(steps=40, seconds=0.02), *(front.start(steps=2) for _ in range(3))]
+    await until(lambda: front.steps(jobs[0]))
+    front.operations.pause(jobs[2])  # whoever pauses loses its turn
+    await until(lambda: front.operations.get(jobs[2]).phase == "PAUSED")
+    front.operations.resume(jobs[2])
+    for job in jobs:
+        assert (await front.operations.wait(job, 20)).state == "SUCCEEDED"
+    ended = sorted(jobs, key=lambda job: front.operations.get(job).end_time)
+    assert ended == [jobs[0], jobs[1], jobs[3], jobs[2]]
+    assert looks < 400  # every 50 ms, four jobs, some seconds; it was thousands
+
+
+async def test_an_adopted_job_keeps_its_place(tmp_path):
+    """After a restart, one that waited does not begin beside one that runs."""
+    first = Front(tmp_path)
+    waits = first.start(steps=5)
+    await until(lambda: first.operations.get(waits).phase == "RUNNING")
+    first.operations.pause(waits)
+    await first.operations.wait(waits, 0.5)
+    runs = first.start(steps=60, seconds=0.05)
+    await until(lambda: len(first.steps(runs)) >= 2)
+    if first.operations.get(waits).state == "RUNNING":
+        first.operations.resume(waits)
+    await first.die()
+    second = Front(tmp_path)
+    assert len(second.jobs.processes()) == 1
+    await asyncio.sleep(0.5)
+    assert len(second.jobs.processes()) == 1
+    assert (await second.operations.wait(runs, 20)).state == "SUCCEEDED"
+    second.catalog.close()
+
+
+async def test_a_disturbed_daemon_does_not_leave_a_worker_alone(front, monkeypatch):
+    """Too many open files, a full disk: the job is followed to its end, and loses no event."""
+    identifier = front.start(steps=40, seconds=0.02)
+    await until(lambda: len(front.steps(identifier)) >= 3)
+    copy = Journal.copy
+    wrong = iter([OSError(28, "No space left"), sqlite3.OperationalError("database is full")] * 5)
+
+    def disturbed(self, *arguments):
+        error = next(wrong, None)
+        if error is not None:
+            raise error
+        copy(self, *arguments)
+
+    monkeypatch.setattr(Journal, "copy", disturbed)
+    record = await front.operations.wait(identifier, 20)
+    assert record.state == "SUCCEEDED"
+    assert front.steps(identifier) == list(range(1, 41))
+
+
+async def test_a_result_waits_for_room(front, monkeypatch):
+    """What was computed is not lost because the disk is full when it is to be published."""
+    monkeypatch.setattr(durable, "_RETRY_SECONDS", 0.1)
+    publish = front.jobs._publish["count"]
+    full = iter([OSError(28, "No space left")] * 3)
+
+    async def refused(run, result):
+        error = next(full, None)
+        if error is not None:
+            raise error
+        return await publish(run, result)
+
+    front.jobs.register("count", refused)
+    identifier = front.start(steps=3)
+    assert (await front.operations.wait(identifier, 20)).state == "SUCCEEDED"
+    assert front.published == [{"counted": 3}]
 
 
 async def test_a_request_id_makes_one_job(front):

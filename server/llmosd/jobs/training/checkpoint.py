@@ -165,9 +165,11 @@ class Checkpoints:
         return len(text) + sum(entry.bytes for entry in files.values())
 
     def _prune(self, state: RunState) -> None:
-        newest = sorted(self.steps())[-self._keep :]
+        # Later ones, torn or of another course, are not what this run goes on from.
+        own = sorted(step for step in self.steps() if step <= state.step)
+        kept = {*own[-self._keep :], state.best_step}
         for step in self.steps():
-            if step not in newest and step != state.best_step:
+            if step not in kept or step > state.step:
                 folder = self._folder / f"step-{step:06d}"
                 # First the mark: half a folder must not look whole.
                 (folder / DONE).unlink(missing_ok=True)

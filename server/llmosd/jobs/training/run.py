@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 
 from llmosd.architectures.trainable.network import Network
-from llmosd.errors import DataCorrupt, OperationCancelled, OperationInterrupted
+from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.batches import Batches, Examples, Rules
@@ -42,6 +42,7 @@ def train(
     folder: Path,
     events: Events,
     control: Control,
+    identity: bytes = b"",
 ) -> TrainResult:
     """Train, from the newest valid checkpoint in `folder`/ckpt on, and fill `folder`/out.
 
@@ -53,6 +54,8 @@ def train(
         folder: of the run. What out/ held is replaced.
         events: told what happens.
         control: asked between steps; see events.Control.
+        identity: what tells this run's checkpoints from another's: the spec as it was written,
+            which a newer version of this code would write otherwise. Empty: the spec.
 
     Raises:
         InvalidField, InvalidDataset, FeatureUnavailable: the run cannot begin.
@@ -62,7 +65,8 @@ def train(
     """
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    run = _Run(spec, data, validation, files, folder, events, control)
+    identity = identity or msgspec.json.encode(spec, order="sorted")
+    run = _Run(spec, data, validation, files, folder, events, control, identity)
     run.begin()
     run.drive()
     return run.finish(files)
@@ -80,6 +84,7 @@ class _Run:
         folder: Path,
         events: Events,
         control: Control,
+        identity: bytes,
     ) -> None:
         self._spec, self._folder = spec, folder
         self._events, self._control = events, control
@@ -88,10 +93,8 @@ class _Run:
         self._prompts = files.prompts
         self._generation = msgspec.json.decode(files.generation, type=GenerationDefaults)
         self._trainer = self._make_trainer(data, validation)
-        identity = msgspec.json.encode(spec, order="sorted") + data.digest.encode()
-        self._checkpoints = Checkpoints(
-            folder / CHECKPOINTS, run=digest_of(identity), keep=spec.keep_checkpoints
-        )
+        run = digest_of(identity + data.digest.encode())
+        self._checkpoints = Checkpoints(folder / CHECKPOINTS, run=run, keep=spec.keep_checkpoints)
         self._trainer.rollback = self._last
         self._saved = -1
 
@@ -106,8 +109,9 @@ class _Run:
             self._saved = trainer.run.step
             return
         weights, _, _ = trainer.state()
-        # Two checkpoints, each with two moments per weight.
-        check_disk(self._folder, 6 * sum(each.nbytes for each in weights.values()))
+        # Those that are kept, the best, and the one being written; two moments per weight.
+        most = spec.keep_checkpoints + 2
+        check_disk(self._folder, 3 * most * sum(each.nbytes for each in weights.values()))
         if spec.init_from:
             trainer.run.before = trainer.evaluate()
             if trainer.run.before:
@@ -171,8 +175,13 @@ class _Run:
 
     def _obey(self) -> None:
         order = self._control()
-        if order != "run":
+        if order == "save":
             self._save()
+        elif order != "run":
+            try:
+                self._save()
+            except InsufficientDisk as error:  # the last one is whole, and is gone on from
+                self._events(Warned(step=self._trainer.run.step, message=error.message))
         while order == "pause":
             time.sleep(_POLL_SECONDS)
             order = self._control()
