@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -102,6 +103,8 @@ class _Daemon:
         self._stop_watching = servicers.admin.stop
         self._restore_wanted()
         self._durable.restore()
+        if not self._durable.processes():
+            _clean_tokens(config.state / "tokens")
 
     async def serve(self) -> None:
         """Bind, say READY, serve, drain, stop."""
@@ -226,6 +229,12 @@ def _lock(state: Path) -> Iterator[None]:
         except BlockingIOError:
             raise AlreadyRunning(f"another llmosd holds the state directory {state}") from None
         yield
+
+
+def _clean_tokens(cache: Path) -> None:
+    """Remove what tokenizing left that was killed; nothing is being tokenized now."""
+    for leftover in cache.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _remove_stale(path: Path) -> None:

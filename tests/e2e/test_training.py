@@ -387,9 +387,14 @@ def test_on_the_command_line(daemon, tmp_path):
     with daemon.client() as client:
         counted = client.get_version("typed").parameter_count
     assert layers[-1].split()[-1] == f"{counted:,}"
+    with daemon.client() as client:
+        other = next(o.name for o in client.list_operations() if o.kind == "upload-dataset")
+    assert "made datasets/" in llmos(daemon, "watch", other).stdout
     late = llmos(daemon, "pause", job)
     assert late.returncode == 1
     assert "OPERATION_ENDED" in late.stderr
+    assert llmos(daemon, "jobs", "--remove", job).returncode == 0
+    assert not run_folder(daemon, job).exists()
     wrong = llmos(daemon, "train", "typed", "--dataset", "words")
     assert wrong.returncode == 2
     assert "--family" in wrong.stderr

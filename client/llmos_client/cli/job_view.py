@@ -21,7 +21,12 @@ from llmos_client.curves import Curve, plot
 if TYPE_CHECKING:
     from llmos_client.cli.options import Settings
     from llmos_client.client import Client
-    from llmos_client.operations import Operation, OperationEvent, StepMetrics
+    from llmos_client.operations import (
+        Operation,
+        OperationEvent,
+        OperationProgress,
+        StepMetrics,
+    )
     from llmos_client.training import TrainingEstimate
 
 _LINE_SECONDS = 2.0
@@ -116,6 +121,7 @@ class LineView:
 
     def __init__(self) -> None:
         self._printed_at = 0.0
+        self._stage = ""
 
     def __enter__(self) -> None:
         pass
@@ -125,7 +131,11 @@ class LineView:
 
     def show(self, event: "OperationEvent") -> None:
         """Print the event if it is worth a line."""
-        if event.metrics is not None and event.metrics.source == "training":
+        often = event.metrics is not None and event.metrics.source == "training"
+        if event.progress is not None:
+            often = event.progress.stage == self._stage
+            self._stage = event.progress.stage
+        if often:
             if time.monotonic() - self._printed_at < _LINE_SECONDS:
                 return
             self._printed_at = time.monotonic()
@@ -222,8 +232,14 @@ def describe(event: "OperationEvent") -> str:
     elif event.checkpoint is not None:
         text = f"checkpoint after step {event.checkpoint}"
     elif event.progress is not None and event.progress.unit != "steps":
-        text = event.progress.stage
+        text = _stage(event.progress)
     return text
+
+
+def _stage(progress: "OperationProgress") -> str:
+    if not progress.total:
+        return progress.stage
+    return f"{progress.stage} {progress.completed:,}/{progress.total:,} {progress.unit}".rstrip()
 
 
 def _figures(metrics: "StepMetrics") -> str:
@@ -237,17 +253,21 @@ def _number(value: float) -> str:
 
 
 def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
+    from llmos_client.datasets import DatasetVersion
+    from llmos_client.training import TrainingResult
+
     result = operation.result()
     if settings.json:
         return 0
-    version: Any = getattr(result, "version", None)
-    if not hasattr(version, "name"):  # a dataset's is a number
+    if isinstance(result, TrainingResult):
+        version = result.version
+        click.echo(f"made {version.name} after {result.steps:,} steps ({result.ended_by})")
+        figures = "  ".join(f"{name} {_number(value)}" for name, value in result.metrics.items())
+        if figures:
+            click.echo(f"  {figures}")
+        click.echo(f"  try: llmos load {version.name}, or llmos show {version.model}")
+    elif isinstance(result, DatasetVersion):
         click.echo(f"made {result.name}: {result.row_count:,} rows")
-        return 0
-    figures = "  ".join(f"{name} {_number(value)}" for name, value in result.metrics.items())
-    click.echo(f"made {version.name} after {result.steps:,} steps ({result.ended_by})")
-    if figures:
-        click.echo(f"  {figures}")
-    model = version.name.removeprefix("models/").partition("/")[0]
-    click.echo(f"  try: llmos load {version.name}, or llmos show {model}")
+    else:
+        click.echo(f"{operation.name} has ended: {operation.state}")
     return 0

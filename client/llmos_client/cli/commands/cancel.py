@@ -10,7 +10,7 @@ from llmos_client.cli.options import Command, Settings, pass_settings
 @click.argument("job", shell_complete=complete_job)
 @pass_settings
 def command(settings: Settings, job: str) -> None:
-    """End a job. Its checkpoints stay until it is removed."""
+    """End a job. Its checkpoints stay until llmos jobs --remove."""
     from llmos_client.cli.job_view import job_name
     from llmos_client.cli.output import print_json
 

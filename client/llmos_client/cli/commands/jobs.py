@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmos_client.cli.completion import complete_job
 from llmos_client.cli.options import Command, Settings, pass_settings
 
 if TYPE_CHECKING:
@@ -15,12 +16,25 @@ _SHORT = ("upload-model", "upload-dataset", "load-model", "unload-model")
 
 @click.command("jobs", cls=Command)
 @click.option("--all", "every", is_flag=True, help="Uploading and loading, too.")
+@click.option(
+    "--remove",
+    multiple=True,
+    metavar="JOB",
+    shell_complete=complete_job,
+    help="Forget a job that has ended, and its checkpoints; repeatable.",
+)
 @pass_settings
-def command(settings: Settings, every: bool) -> None:
+def command(settings: Settings, every: bool, remove: tuple[str, ...]) -> None:
     """List jobs, the newest first."""
-    from llmos_client.cli.output import print_json, print_table
+    from llmos_client.cli.job_view import job_name
+    from llmos_client.cli.output import note, print_json, print_table
 
     with settings.client() as client:
+        for job in remove:
+            client.delete_operation(job_name(job))
+            note(f"removed {job}")
+        if remove:
+            return
         found = client.list_operations()
     shown = [operation for operation in found if every or operation.kind not in _SHORT]
     if settings.json:
