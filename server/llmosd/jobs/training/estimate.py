@@ -6,7 +6,7 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.shapes import expected_shapes, parameter_count
 from llmosd.jobs.specs import TrainSpec
 
-PROCESS_BYTES = 360 << 20
+PROCESS_BYTES = 350 << 20
 """Of an interpreter with torch, before it has done anything."""
 
 _SCORES_BYTES = 2 * (32 << 20)

@@ -12,7 +12,7 @@ from llmosd.jobs.training.estimate import adapter_parameters, estimate
 from tiny_training import tiny_config, tiny_spec
 
 MEASURE = """
-import resource, sys
+import sys
 import msgspec, torch
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.trainable.lora import add_adapters
@@ -29,7 +29,9 @@ if spec.method == "lora":
 trainer = tiny_trainer(spec, network, tiny_text(20_000))
 for _ in range(3):
     trainer.step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not ru_maxrss: that begins with what the parent had when it forked.
+status = open("/proc/self/status").read()
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
 """
 
 
