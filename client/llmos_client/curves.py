@@ -108,12 +108,12 @@ def plot(series: Sequence[tuple[str, list[int], list[float]]], width: int, heigh
     figure.color_mode = "names"
     if any(steps for _, steps, _ in series):
         figure.set_x_limits(min_=0, max_=max(1, *(max(steps) for _, steps, _ in series if steps)))
-    figure.x_label, figure.y_label = "step", ""
+    figure.x_label, figure.y_label = "step", series[0][0].partition(" ")[0]
     figure.register_label_formatter(float, _label)
     figure.register_label_formatter(int, _label)
     for (name, steps, values), colour in zip(series, ("cyan", "yellow", "magenta"), strict=False):
         figure.plot(steps, values, lc=colour, label=name)
-    text: str = figure.show(legend=len(series) > 1)
+    text: str = figure.show(legend=True)
     return text
 
 

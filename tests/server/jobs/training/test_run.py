@@ -76,7 +76,8 @@ def test_from_scratch_to_a_version(tmp_path):
     spec = tiny_spec(
         steps=40, evaluate_every=10, samples=("\u4e05",), sample_tokens=5, license="MIT"
     )
-    result = go(tmp_path, spec, events=said)
+    asked = tiny_files()._replace(prompts=([5],))  # the ids of the sample's words
+    result = go(tmp_path, spec, events=said, files=asked)
     out = tmp_path / "out"
     text = (out / "manifest.json").read_bytes()
     manifest = decode_manifest(text)
