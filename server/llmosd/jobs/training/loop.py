@@ -57,7 +57,7 @@ class Trainer:
         self._events = events
         self._device = torch.device(spec.device)
         self._optimizers = Optimizers(network.named_parameters(), spec.optimizer)
-        self._gradients = Gradients(network, self._optimizers.parameters, spec)
+        self._gradients = Gradients(network, spec)
         self._meter = Meter(events, spec.log_every, steps)
 
     @property

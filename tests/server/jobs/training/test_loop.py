@@ -18,7 +18,6 @@ from llmosd.jobs.training.events import Metric, Warned
 from llmosd.jobs.training.health import check_health
 from tiny_training import (
     assert_same_bits,
-    gradients,
     tiny_config,
     tiny_data,
     tiny_spec,
@@ -61,35 +60,6 @@ def test_accumulation_equals_one_batch(objective):
     assert (found[0][name] - start[name]).abs().max() > 1e-4
     for name, weight in found[0].items():
         torch.testing.assert_close(weight, found[1][name], atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("objective", ["language_model", "masked_language_model"])
-def test_threads_equal_one(objective):
-    """Parts at once or one after another: the same gradients, to 1e-6; at once, in bits again."""
-    found = []
-    for threads in (1, 3, 3):
-        spec = tiny_spec(objective=objective, batch_size=48, threads=threads, accumulation=2)
-        trainer = trainer_of(spec, tiny_data(300))
-        batch = trainer._prepared(trainer._batches.at(0), 0, 0, 1)
-        count = trainer._objective.count(batch)
-        means = trainer._gradients.accumulate(batch, trainer._objective, count)
-        assert trainer._gradients._ways == threads
-        assert (trainer._gradients._pool is None) == (threads == 1)
-        found.append((means["loss"], gradients(trainer.network)))
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
-    for name, gradient in found[0][1].items():
-        torch.testing.assert_close(gradient, found[1][1][name], atol=1e-6, rtol=1e-4)
-    assert_same_bits(found[1][1], found[2][1])
-
-
-def test_threads_are_for_small_networks_without_dropout():
-    """Else the gradients' memory, or who draws first, would be in the way."""
-    spec = tiny_spec(threads=2)
-    assert trainer_of(spec)._gradients._ways == 2
-    assert trainer_of(spec, dropout=0.1)._gradients._ways == 1
-    assert trainer_of(tiny_spec(threads=2, adversarial_epsilon=1.0))._gradients._ways == 1
-    wide = from_scratch(tiny_config(vocab_size=1_100_000), 0)
-    assert tiny_trainer(spec, wide, tiny_data())._gradients._ways == 1
 
 
 CASES = {
