@@ -39,7 +39,7 @@ def measure(client, folder, arguments):
     answer(client, 5.0)
     alone = answer(client, arguments.seconds)
     settings = {
-        "steps": 100_000, "batch_size": 4, "sequence_length": 128, "log_every": 1,
+        "steps": 100_000, "batch_size": 1, "sequence_length": 128, "log_every": 1,
         "checkpoint_every": 100_000,
     }  # fmt: skip
     job = client.train_model(

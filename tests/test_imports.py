@@ -44,7 +44,7 @@ RULES = {
         {"torch", "numpy", "safetensors", "tokenizers"},
     ),
     "architectures": (BASE, {"torch", "numpy"}),
-    "objectives": ({"architectures.config", *BASE}, {"torch"}),
+    "objectives": ({"architectures.config", "architectures.trainable", *BASE}, {"torch"}),
     "quantizers": (BASE, {"torch"}),
     "store": ({"ipc", *BASE}, set()),
     "ipc": (BASE, set()),

@@ -27,6 +27,7 @@ from llmosd.ipc.messages import (
     Submit,
     ToEngine,
 )
+from llmosd.ipc.turns import Turns
 
 if TYPE_CHECKING:
     from llmosd.engine.engine import Engine
@@ -67,6 +68,7 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
     threading.Thread(target=_read, args=(channel, inbox), daemon=True).start()
     channel.send(ready)
     desk = _Desk(channel, engine, compiler)
+    turns = Turns(Path(order.turns)) if order.turns else None
     while not desk.closed:
         try:
             # An idle engine sleeps until a frame or the next heartbeat; a busy one only looks.
@@ -75,6 +77,8 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
                 desk.take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
                 wait = 0.0
         except queue.Empty:
+            if turns is not None and engine.has_work:
+                turns.wait()
             channel.send(engine.step() if engine.has_work else engine.heartbeat())
             desk.refuse_failed()
 

@@ -26,6 +26,7 @@ class LoadEngine(msgspec.Struct, frozen=True, tag=True):
     heartbeat_seconds: float
     tenant_weights: dict[str, float] = {}  # a tenant's share against another's; 1 where not named
     base_dir: str = ""  # of the weights, where model_dir has an adapter to them
+    turns: str = ""  # the file by which jobs take turns with engines; "": they do not
 
 
 class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):

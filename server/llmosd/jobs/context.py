@@ -7,13 +7,17 @@ from types import FrameType
 from typing import Literal
 
 from llmosd.errors import OperationCancelled
+from llmosd.ipc.turns import Turns
 from llmosd.store.run_directory import CONTROL, Control, EventWriter, RunDirectory
 from llmosd.store.run_events import JobEvent, ProgressEvent, WarningEvent
 
 _REPORT_SECONDS = 0.5
-# Of the time while models answer somebody: what a job takes of it, at least.
-_SHARE_BESIDE_SERVING = 0.25
-_LONGEST_SLEEP = 0.05
+# Beside answers a quarter of the time is the job's. A longer turn is seen in a stream, shorter
+# ones would delay more of its tokens.
+_TURN_SECONDS = 0.15
+_REST_SECONDS = 0.45
+_PIECE_SECONDS = 0.15
+_NAP_SECONDS = 0.01
 
 Wish = Literal["run", "save", "pause", "cancel", "stop"]
 
@@ -38,7 +42,8 @@ class JobContext:
         self._saves = run.control().saves
         self._terminated = False
         self._reported = ("", 0.0)
-        self._yielded_at = time.monotonic()
+        self._turns = Turns(run.path.parent.parent / "turns")
+        self._turn_ends = 0.0
 
     @property
     def folder(self) -> Path:
@@ -97,17 +102,26 @@ class JobContext:
             raise JobInterrupted(wish)
 
     def give_way(self) -> None:
-        """Between two pieces of work: sleep while models answer, for a share of the time worked.
+        """Between two pieces of work, as short as they can be: rest, where it is not our turn.
 
-        Ends at once when they have answered, or when something is wanted of the job.
+        While models answer, the job takes turns with them; see ipc.turns. Alone, it goes on.
         """
-        worked = time.monotonic() - self._yielded_at
-        until = time.monotonic() + worked * (1 / _SHARE_BESIDE_SERVING - 1)
-        while self._current().give_way and time.monotonic() < until:
+        if not self._current().give_way:
+            if self._turn_ends:
+                self._turns.release()
+                self._turn_ends = 0.0
+            return
+        if time.monotonic() < self._turn_ends:
+            return
+        self._turns.release()
+        until = time.monotonic() + _REST_SECONDS
+        while time.monotonic() < until and self._current().give_way:
             if self._terminated or self._control.desired != "run":
-                break
-            time.sleep(_LONGEST_SLEEP)
-        self._yielded_at = time.monotonic()
+                return
+            time.sleep(_NAP_SECONDS)
+        self._turn_ends = time.monotonic() + _TURN_SECONDS
+        # Engines wait for the end of the piece of work that the turn ends in, within limits.
+        self._turns.take(_TURN_SECONDS + _PIECE_SECONDS)
 
     def _current(self) -> Control:
         """The control file, read again when it was replaced."""

@@ -33,6 +33,7 @@ def run(spec: TrainSpec, context: JobContext) -> events.TrainResult:
             teller,
             _control(context),
             bytes(context.run.order().job),
+            context.give_way,
         )
     except OperationInterrupted:
         raise JobInterrupted("pause" if context.wish() == "pause" else "stop") from None

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from llmosd.architectures.trainable import rest
+
 _SCORES = 1 << 23
 """Scores that exist at a time: 32 MiB."""
 
@@ -119,6 +121,7 @@ class _LogProbabilities(Function):
 def _pieces(rows: int, words: int) -> Iterator[slice]:
     step = max(64, _SCORES // words)
     for start in range(0, rows, step):
+        rest.here()
         yield slice(start, start + step)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from llmosd.store.run_directory import STDERR, Order, RunDirectory
-from llmosd.supervisor.launcher import shared_openmp
+from llmosd.supervisor.launcher import SPIN_ROUNDS, shared_openmp
 
 _MODULE = "llmosd.jobs.durable_worker"
 
@@ -46,6 +46,8 @@ class JobLauncher:
             "OMP_NUM_THREADS": str(threads),
             "OMP_THREAD_LIMIT": str(threads),
             "OMP_DYNAMIC": "false",
+            # Its threads must not spin where an engine's want to run; see the launcher.
+            "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPIN_ROUNDS),
         }
         with contextlib.suppress(OSError):
             folder = shared_openmp(self._cache_dir)

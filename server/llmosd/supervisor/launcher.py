@@ -13,7 +13,7 @@ from llmosd.ipc import Child
 from llmosd.ipc.messages import FromEngine
 
 _ENGINE = "llmosd.engine"
-_SPIN_ROUNDS = "3000"
+SPIN_ROUNDS = "3000"
 
 
 class Launcher(Protocol):
@@ -95,7 +95,7 @@ def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
         # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
         # keep a processor from the thread that is waited for, as soon as anything else runs:
         # two engines on two cores took 2.2 s a token, and 0.09 s with this.
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN_ROUNDS),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPIN_ROUNDS),
     }
     folder = shared_openmp(cache_dir)
     if folder is not None:

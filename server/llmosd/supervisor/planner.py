@@ -66,6 +66,7 @@ class Planner:
         return LoadEngine(
             model_dir=str(self._store.path(record.model_id, record.version)),
             base_dir=self._base_dir(record),
+            turns=str(config.state / "turns") if self.device == "cpu" else "",
             device=self.device,
             dtype=resident.dtype,
             packed_dir=str(config.state / "packed"),

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.trainable import rest
 from llmosd.architectures.trainable.layout import Layout, layout_of
 
 
@@ -71,6 +72,7 @@ class Network(nn.Module):
         x = functional.dropout(x, self.dropout, self.training)
         shared = self.shared(layout)
         for block in self.blocks():
+            rest.here(x)
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, layout, shared, use_reentrant=False)
             else:

@@ -1,6 +1,7 @@
 """One training run from its spec to a version folder: what the job's process calls."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
@@ -43,6 +45,7 @@ def train(
     events: Events,
     control: Control,
     identity: bytes = b"",
+    between: Callable[[], None] | None = None,
 ) -> TrainResult:
     """Train, from the newest valid checkpoint in `folder`/ckpt on, and fill `folder`/out.
 
@@ -56,6 +59,7 @@ def train(
         control: asked between steps; see events.Control.
         identity: what tells this run's checkpoints from another's: the spec as it was written,
             which a newer version of this code would write otherwise. Empty: the spec.
+        between: called several times in a step, to rest there where others wait.
 
     Raises:
         InvalidField, InvalidDataset, FeatureUnavailable: the run cannot begin.
@@ -67,6 +71,7 @@ def train(
         torch.set_num_threads(spec.threads)
     identity = identity or msgspec.json.encode(spec, order="sorted")
     run = _Run(spec, data, validation, files, folder, events, control, identity)
+    set_rest(between)
     run.begin()
     run.drive()
     return run.finish(files)

@@ -10,6 +10,7 @@ import torch
 
 from llmosd.architectures.trainable.lora import add_adapters
 from llmosd.architectures.trainable.registry import from_scratch
+from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import InvalidField, TrainingDiverged
 from llmosd.jobs.specs import OptimizerSpec, StoppingSpec
 from llmosd.jobs.training.batches import Examples, Rules
@@ -328,3 +329,25 @@ def test_adapters_learn_and_the_base_stays():
     after = weights_of(network)
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == set(trainer.state()[0]) == {name for name in before if "lora_" in name}
+
+
+def test_rests_are_many_and_change_no_bit():
+    """A step can be interrupted in all its parts, forward and backward."""
+    found, rests = [], 0
+
+    def count():
+        nonlocal rests
+        rests += 1
+
+    for rest in (None, count):
+        trainer = trainer_of(tiny_spec())
+        set_rest(rest)
+        try:
+            for _ in range(3):
+                trainer.step()
+        finally:
+            set_rest(None)
+        found.append(weights_of(trainer.network))
+    assert_same_bits(*found)
+    # Of every step: before each of two layers and before the head, forward; each layer backward.
+    assert rests >= 3 * (2 + 1 + 1)
