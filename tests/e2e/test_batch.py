@@ -7,7 +7,7 @@ import pytest
 from daemon import wait_for
 from llmos_client import InvalidFieldError, ModelInUseError, OperationCancelledError
 
-ROWS = 40
+ROWS = 24
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_goes_on_after_the_daemon_was_killed(daemon):
     """kill -9 in the middle: rows that were answered are not asked again, and none is missing."""
     with daemon.client() as client:
         job = client.batch_generate(
-            "tiny", "questions", "answers", temperature=0.0, max_tokens=120, concurrency=2
+            "tiny", "questions", "answers", temperature=0.0, max_tokens=80, concurrency=2
         ).name
         wait_for(lambda: len(done(daemon, job)) >= 6, 60)
     before = done(daemon, job)
