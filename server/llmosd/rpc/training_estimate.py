@@ -15,8 +15,8 @@ from llmosd.store.files import read_regular
 from llmosd.store.manifest import CONFIG
 
 _LARGEST_CONFIG = 1 << 20
-# Operations per second of a processor in training, by experience; a guess, and said to be one.
-_SPEED = 8e9
+# Operations per second of a processor in training: measured 45e9 on AVX2, products alone; a guess.
+_SPEED = 3e10
 # What a duration can hold on the wire: ten thousand years.
 _LONGEST = 315_576_000_000.0
 # Bytes of text per token: byte pairs of English have about four, characters one.
