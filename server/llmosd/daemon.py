@@ -88,7 +88,7 @@ class _Daemon:
         )
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
         journal = Journal(catalog.operations)
-        self._starter = JobStarter(JobLauncher(Path(config.cache_dir)))
+        self._starter = JobStarter(JobLauncher())
         self._durable = DurableJobs(
             config.state / "operations",
             journal,

@@ -3,49 +3,32 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import click
+
+    from llmos_client.client import Client
 
 _SECONDS = 0.5
 
 
 def complete_model(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
     """List the installed models whose names begin so."""
-    from llmos_client.client import Client
-    from llmos_client.errors import LlmosError
-
-    address = (ctx.find_root().params or {}).get("address")
-    try:
-        with Client(address, timeout=_SECONDS) as client:
-            return [m.id for m in client.list_models() if m.id.startswith(incomplete)]
-    except LlmosError:
-        return []
-
-
-def complete_job(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
-    """List the jobs whose names begin so."""
-    from llmos_client.client import Client
-    from llmos_client.errors import LlmosError
-
-    address = (ctx.find_root().params or {}).get("address")
-    try:
-        with Client(address, timeout=_SECONDS) as client:
-            names = [o.name.removeprefix("operations/") for o in client.list_operations()]
-    except LlmosError:
-        return []
-    return [name for name in names if name.startswith(incomplete)]
+    return _known(ctx, incomplete, lambda client: [each.id for each in client.list_models()])
 
 
 def complete_dataset(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
     """List the datasets whose names begin so."""
-    from llmos_client.client import Client
-    from llmos_client.errors import LlmosError
+    return _known(ctx, incomplete, lambda client: [each.id for each in client.list_datasets()])
 
-    address = (ctx.find_root().params or {}).get("address")
-    try:
-        with Client(address, timeout=_SECONDS) as client:
-            return [d.id for d in client.list_datasets() if d.id.startswith(incomplete)]
-    except LlmosError:
-        return []
+
+def complete_job(ctx: "click.Context", _: "click.Parameter", incomplete: str) -> list[str]:
+    """List the jobs whose names begin so."""
+
+    def jobs(client: "Client") -> list[str]:
+        return [each.name.removeprefix("operations/") for each in client.list_operations()]
+
+    return _known(ctx, incomplete, jobs)
 
 
 def complete_catalogue(_: "click.Context", __: "click.Parameter", incomplete: str) -> list[str]:
@@ -53,3 +36,18 @@ def complete_catalogue(_: "click.Context", __: "click.Parameter", incomplete: st
     from llmos_client.fetch.catalogue import load_catalogue
 
     return [name for name in load_catalogue() if name.startswith(incomplete)]
+
+
+def _known(
+    ctx: "click.Context", incomplete: str, names: "Callable[[Client], list[str]]"
+) -> list[str]:
+    """The names that the daemon knows and that begin so."""
+    from llmos_client.client import Client
+    from llmos_client.errors import LlmosError
+
+    address = (ctx.find_root().params or {}).get("address")
+    try:
+        with Client(address, timeout=_SECONDS) as client:
+            return [name for name in names(client) if name.startswith(incomplete)]
+    except LlmosError:
+        return []

@@ -1,10 +1,12 @@
 """The customs house: messages to structs and back. Pure functions."""
 
+import hashlib
 import secrets
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 
 from llmos.v1 import chat_pb2, generation_service_pb2, priority_pb2, sampling_pb2
 from llmosd.errors import ContextLengthExceeded, InvalidField
@@ -17,6 +19,11 @@ from llmosd.store.records import VersionRecord
 _GREEDY = 1e-4
 # What every language's timestamps can add to now.
 _LONGEST_SECONDS = 3650 * 86400
+
+
+def payload_digest(request: Message) -> str:
+    """What makes two requests the same."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 class Parameters(NamedTuple):

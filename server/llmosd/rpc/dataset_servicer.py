@@ -1,7 +1,6 @@
 """llmos.v1.DatasetService: translate, call, translate."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ from google.protobuf import empty_pb2
 from llmos.v1 import dataset_pb2, dataset_service_pb2_grpc
 from llmos.v1 import dataset_service_pb2 as pb
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import convert_datasets, paging, resources
+from llmosd.rpc import convert, convert_datasets, paging, resources
 from llmosd.rpc.datasets import Datasets
 from llmosd.store.datasets import DatasetReader, Split
 from llmosd.store.names import DatasetRef
@@ -122,7 +121,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
             request.dataset_id or source.dataset_id,
             convert_datasets.recipe(request.recipe),
             request.request_id,
-            hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest(),
+            convert.payload_digest(request),
         )
         return resources.operation(started, self._operations)
 

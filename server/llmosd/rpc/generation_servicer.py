@@ -1,6 +1,5 @@
 """llmos.v1.GenerationService, all but Converse: translate, call, translate."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -87,7 +86,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
 
     async def BatchGenerate(self, request: pb.BatchGenerateRequest, context: Any) -> lro.Operation:
         """Queue a job that answers a dataset's rows."""
-        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        digest = convert.payload_digest(request)
         record = self._operations.repeated(request.request_id, digest)
         if record is None:
             if request.sampling.n > 1:

@@ -1,13 +1,11 @@
 """llmos.v1.ModelService: translate, call, translate."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from google.longrunning import operations_proto_pb2 as lro
 from google.protobuf import empty_pb2
-from google.protobuf.message import Message
 
 from llmos.v1 import model_pb2, model_service_pb2_grpc
 from llmos.v1 import model_service_pb2 as pb
@@ -238,15 +236,10 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             record.name,
             work,
             request_id=request.request_id,
-            payload_digest=_digest(request),
+            payload_digest=convert.payload_digest(request),
             exclusive=joins,
         )
         return self._operation(await self._operations.wait(started.operation_id, _MOMENT))
 
     def _operation(self, record: Any) -> lro.Operation:
         return resources.operation(record, self._operations)
-
-
-def _digest(request: Message) -> str:
-    """What makes two requests the same."""
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

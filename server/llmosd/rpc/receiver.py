@@ -11,6 +11,7 @@ from typing import Any
 
 from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField, LimitExceeded
 from llmosd.operations.manager import OperationManager
+from llmosd.rpc import convert
 from llmosd.store.folders import Staging, VersionFolders
 from llmosd.store.records import OperationRecord
 
@@ -35,7 +36,7 @@ async def take_upload(
     if first is None or first.WhichOneof("part") != "header":
         raise InvalidField.of("part", "the first message must be the header")
     header = first.header
-    digest = hashlib.sha256(header.SerializeToString(deterministic=True)).hexdigest()
+    digest = convert.payload_digest(header)
     known = operations.repeated(header.request_id, digest)
     if known is not None:
         return known

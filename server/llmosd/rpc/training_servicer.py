@@ -1,7 +1,6 @@
 """llmos.v1.TrainingService: translate, queue, translate."""
 
 import contextlib
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +47,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
 
     async def TrainModel(self, request: pb.TrainModelRequest, _context: Any) -> lro.Operation:
         """Queue a job."""
-        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+        digest = convert.payload_digest(request)
         record = self._operations.repeated(request.request_id, digest)
         if record is None:
             spec, used = self._specs.make(request)

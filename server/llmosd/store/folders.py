@@ -10,6 +10,7 @@ between them.
 import os
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class Staging(NamedTuple):
     version: Path
 
 
-class VersionFolders:
+class VersionFolders(ABC):
     """The folder `<root>/<noun>s`; `root` is the state directory. Subclasses know the files."""
 
     def __init__(self, root: Path, noun: str) -> None:
@@ -44,9 +45,9 @@ class VersionFolders:
         sync_folder(root)
         sync_folder(self._top)
 
+    @abstractmethod
     def _files_of(self, folder: Path) -> Mapping[str, FileEntry]:
         """The files that the manifest in `folder` names. Raises DataCorrupt, FileNotFoundError."""
-        raise NotImplementedError
 
     def stage(self) -> Staging:
         """Make an empty staging folder; `discard` it, or `publish` what grew in it."""

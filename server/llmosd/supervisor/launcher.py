@@ -13,7 +13,7 @@ from llmosd.ipc import Child
 from llmosd.ipc.messages import FromEngine
 
 _ENGINE = "llmosd.engine"
-SPIN_ROUNDS = "3000"
+_SPIN_ROUNDS = "3000"
 
 
 class Launcher(Protocol):
@@ -88,16 +88,9 @@ def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
     environment = {
         "NUMBA_CACHE_DIR": str(kernel_cache(cache_dir)),
         "NUMBA_NUM_THREADS": str(threads),
-        "OMP_NUM_THREADS": str(threads),
-        # A step waits for all its threads: there must be as many as it was told.
-        "OMP_THREAD_LIMIT": str(threads),
-        "OMP_DYNAMIC": "false",
-        # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
-        # keep a processor from the thread that is waited for, as soon as anything else runs:
-        # two engines on two cores took 2.2 s a token, and 0.09 s with this.
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPIN_ROUNDS),
+        **openmp_environment(threads),
     }
-    folder = shared_openmp(cache_dir)
+    folder = _share_openmp(cache_dir)
     if folder is not None:
         paths = [str(folder), os.environ.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
@@ -105,7 +98,21 @@ def engine_environment(cache_dir: Path, threads: int) -> dict[str, str]:
     return environment
 
 
-def shared_openmp(cache_dir: Path) -> Path | None:
+def openmp_environment(threads: int) -> dict[str, str]:
+    """What OpenMP is told in every process that computes."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        # A step waits for all its threads: there must be as many as it was told.
+        "OMP_THREAD_LIMIT": str(threads),
+        "OMP_DYNAMIC": "false",
+        # How long a thread spins at a barrier before it sleeps. libgomp's own 300,000 rounds
+        # keep a processor from the thread that is waited for, as soon as anything else runs:
+        # two engines on two cores took 2.2 s a token, and 0.09 s with this.
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", _SPIN_ROUNDS),
+    }
+
+
+def _share_openmp(cache_dir: Path) -> Path | None:
     """A folder where numba's name for libgomp leads to torch's copy.
 
     One OpenMP runtime means one pool of threads for both, and none of the system's is needed.

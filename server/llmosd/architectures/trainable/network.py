@@ -1,5 +1,6 @@
 """What every trainable network is: examples end to end in, hidden states out, and a head."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from llmosd.architectures.trainable import rest
 from llmosd.architectures.trainable.layout import Layout, layout_of
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Base of the networks; its parameters' names are those of `shapes.expected_shapes`.
 
     Attributes:
@@ -43,9 +44,9 @@ class Network(nn.Module):
         """Compute what is no weight: networks are made without memory, then filled."""
 
     @property
+    @abstractmethod
     def embedding(self) -> Tensor:
         """(vocabulary, hidden) weights that ids select."""
-        raise NotImplementedError
 
     @property
     def head(self) -> Tensor:
@@ -79,21 +80,21 @@ class Network(nn.Module):
                 x = block(x, layout, shared)
         return self.normalized(x)
 
+    @abstractmethod
     def embed(self, ids: Tensor, layout: Layout) -> Tensor:
         """(tokens, hidden) in the type the network computes in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shared(self, layout: Layout) -> Any:
         """What all blocks need of the layout."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> nn.ModuleList:
         """Modules that take (x, layout, shared)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def normalized(self, x: Tensor) -> Tensor:
         """The last norm."""
-        raise NotImplementedError
 
     def scores(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
         """(examples, labels), or (examples, 1) grades, of (tokens, hidden) states.
