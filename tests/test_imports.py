@@ -16,6 +16,7 @@ DATA = {
     "architectures.config",
     "architectures.dtypes",
     "architectures.shapes",
+    "architectures.states",
     "jobs.messages",
     "jobs.specs",
     "jobs.training.estimate",

@@ -42,6 +42,33 @@ def gelu(x: Array) -> Array:
     return 0.5 * wide * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)))
 
 
+def lstm_cell(inputs: Array, states: Array, cell: Array) -> tuple[Array, Array]:
+    """Next hidden and cell state, in float64; gates are in, forget, cell, out."""
+    enter, forget, value, leave = np.split(inputs.astype(np.float64) + states, 4, axis=-1)
+    kept = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(value)
+    return _sigmoid(leave) * np.tanh(kept), kept
+
+
+def gru_cell(inputs: Array, states: Array, hidden: Array) -> Array:
+    """Next hidden state, in float64; gates are reset, update, new."""
+    reset, update, new = np.split(inputs.astype(np.float64), 3, axis=-1)
+    reset_2, update_2, new_2 = np.split(states.astype(np.float64), 3, axis=-1)
+    share = _sigmoid(update + update_2)
+    return (1 - share) * np.tanh(new + _sigmoid(reset + reset_2) * new_2) + share * hidden
+
+
+def rnn_cell(inputs: Array, states: Array) -> Array:
+    """Next hidden state, in float64."""
+    out: Array = np.tanh(inputs.astype(np.float64) + states)
+    return out
+
+
+def _sigmoid(x: Array) -> Array:
+    # By tanh, which does not overflow.
+    out: Array = 0.5 + 0.5 * np.tanh(x / 2)
+    return out
+
+
 def rotate(x: Array, cosine: Array, sine: Array) -> Array:
     """Rotate (rows, heads, head_dim) by (rows, rotary // 2) angles; the rest stays."""
     half = cosine.shape[1]

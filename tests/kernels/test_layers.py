@@ -8,6 +8,7 @@ from llmos_kernels import reference
 from llmos_kernels.activation import gelu, silu_multiply
 from llmos_kernels.attention import BLOCK, attend, rotate_and_store, rows_per_tile
 from llmos_kernels.norm import layer_norm, rms_norm
+from llmos_kernels.recurrent import gru_cell, lstm_cell, rnn_cell
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -43,6 +44,29 @@ def test_activations():
     np.testing.assert_allclose(out, reference.silu_multiply(gate_up), rtol=1e-6, atol=1e-6)
     gelu(x, out)
     np.testing.assert_allclose(out, reference.gelu(x), rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100])
+def test_cells(size):
+    """Gates far open, far closed and between; a row has the same bits alone."""
+    rows = 9
+    inputs, states = normal(rows, 4 * size, scale=20), normal(rows, 4 * size, seed=1, scale=20)
+    before = normal(rows, size, seed=2)
+    inputs[0], states[0], inputs[1] = 100, 100, -200
+    cell, out = before.copy(), np.empty_like(before)
+    lstm_cell(inputs, states, cell, out)
+    for found, wanted in zip((out, cell), reference.lstm_cell(inputs, states, before), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+    alone, last = before[3:4].copy(), np.empty((1, size), np.float32)
+    lstm_cell(inputs[3:4], states[3:4], alone, last)
+    assert np.array_equal(last[0], out[3])
+    assert np.array_equal(alone[0], cell[3])
+    part, rest = inputs[:, : 3 * size].copy(), states[:, : 3 * size].copy()
+    gru_cell(part, rest, before, out)
+    np.testing.assert_allclose(out, reference.gru_cell(part, rest, before), rtol=1e-6, atol=1e-6)
+    part, rest = inputs[:, :size].copy(), states[:, :size].copy()
+    rnn_cell(part, rest, out)
+    np.testing.assert_allclose(out, reference.rnn_cell(part, rest), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [(9, 3, 64), (4, 4, 16), (2, 1, 10)])

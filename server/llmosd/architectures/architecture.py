@@ -47,6 +47,15 @@ class Cache(Protocol):
     layers: list[LayerCache]
 
 
+class States(Protocol):
+    """What a recurrent model remembers: (states, vectors, hidden_size) float32 of each layer.
+
+    A sequence's state is the one that the first column of `ForwardBatch.tables` names.
+    """
+
+    layers: list[Tensor]
+
+
 class Ops(Protocol):
     """The arithmetic a network is written in. Tensors have one row per token.
 
@@ -81,6 +90,18 @@ class Ops(Protocol):
     def gelu(self, x: Tensor) -> Tensor:
         """GELU, tanh form."""
 
+    def lstm_cell(self, inputs: Tensor, states: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Next hidden and cell state of (rows, 4 * size) parts of in, forget, cell and out.
+
+        `cell` is (rows, size) float32 and may be overwritten.
+        """
+
+    def gru_cell(self, inputs: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
+        """Next hidden state of (rows, 3 * size) parts of reset, update and new."""
+
+    def rnn_cell(self, inputs: Tensor, states: Tensor) -> Tensor:
+        """Tanh of the sum."""
+
     def norm_linear(
         self, x: Tensor, norm: Tensor, eps: float, weight: Any, bias: Tensor | None
     ) -> Tensor:
@@ -111,8 +132,11 @@ class Ops(Protocol):
 class Architecture(Protocol):
     """A decoder: token ids in, hidden states out, logits for the rows that want them."""
 
-    def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
-        """Hidden states (rows, hidden_size), after the last norm."""
+    def forward(self, batch: ForwardBatch, cache: Any) -> Tensor:
+        """Hidden states (rows, hidden_size), after the last norm.
+
+        `cache` is a Cache, or the States of an architecture that is in `states.RECURRENT`.
+        """
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (rows, vocab_size) of the next token."""

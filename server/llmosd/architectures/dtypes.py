@@ -9,6 +9,9 @@ _FLOATS = ("float32", "bfloat16")
 _SERVED = {
     ("llama", "cpu"): (*_FLOATS, "int8", "int4"),
     ("gpt2", "cpu"): _FLOATS,
+    ("rnn", "cpu"): _FLOATS,
+    ("gru", "cpu"): _FLOATS,
+    ("lstm", "cpu"): _FLOATS,
     ("llama", "cuda"): _FLOATS,
     ("gpt2", "cuda"): _FLOATS,
 }

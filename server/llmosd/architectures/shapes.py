@@ -1,8 +1,8 @@
 """Which weights an architecture has: names and shapes, known before any file is opened.
 
-Names are those of Hugging Face's modules. All matrices are as torch.nn.Linear keeps them,
-[outputs, inputs]: GPT-2's too, which Hugging Face keeps as Conv1D, [inputs, outputs]; the importer
-transposes them once.
+Names are those of Hugging Face's modules, for recurrent layers torch's. All matrices are as
+torch.nn.Linear keeps them, [outputs, inputs]: GPT-2's too, which Hugging Face keeps as Conv1D,
+[inputs, outputs]; the importer transposes them once.
 """
 
 from collections.abc import Callable
@@ -83,6 +83,21 @@ def _gpt2(config: ModelConfig) -> Shapes:
     return shapes | _head(config)
 
 
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+
+def _recurrent(config: ModelConfig) -> Shapes:
+    hidden, gates = config.hidden_size, _GATES[config.architecture] * config.hidden_size
+    shapes: Shapes = {"embed_tokens.weight": (config.vocab_size, hidden)}
+    for layer in range(config.num_layers):
+        prefix = f"layers.{layer}.rnn"
+        shapes[f"{prefix}.weight_ih_l0"] = (gates, hidden)
+        shapes[f"{prefix}.weight_hh_l0"] = (gates, hidden)
+        shapes[f"{prefix}.bias_ih_l0"] = (gates,)
+        shapes[f"{prefix}.bias_hh_l0"] = (gates,)
+    return shapes | _head(config)
+
+
 def _head(config: ModelConfig) -> Shapes:
     """What is over the last norm, where it is not the embedding itself."""
     if config.head != "language":
@@ -110,4 +125,7 @@ _ARCHITECTURES: dict[str, Callable[[ModelConfig], Shapes]] = {
     "llama": _llama,
     "gpt2": _gpt2,
     "encoder": _llama,
+    "rnn": _recurrent,
+    "gru": _recurrent,
+    "lstm": _recurrent,
 }

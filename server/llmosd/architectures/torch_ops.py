@@ -56,6 +56,24 @@ class TorchOps(Ops):
         """GELU, tanh form."""
         return functional.gelu(x, approximate="tanh")
 
+    def lstm_cell(self, inputs: Tensor, states: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """In float32."""
+        enter, forget, value, leave = (inputs.float() + states.float()).chunk(4, dim=-1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * value.tanh()
+        return (leave.sigmoid() * cell.tanh()).to(inputs.dtype), cell
+
+    def gru_cell(self, inputs: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
+        """In float32."""
+        wide = (part.float().chunk(3, dim=-1) for part in (inputs, states))
+        (reset, update, new), (reset_2, update_2, new_2) = wide
+        update = (update + update_2).sigmoid()
+        new = torch.tanh(new + (reset + reset_2).sigmoid() * new_2)
+        return ((1 - update) * new + update * hidden.float()).to(inputs.dtype)
+
+    def rnn_cell(self, inputs: Tensor, states: Tensor) -> Tensor:
+        """Tanh of the sum."""
+        return torch.tanh(inputs + states)
+
     def attend(
         self,
         qkv: Tensor,

@@ -6,6 +6,7 @@ A device's table is imported when it is asked for, so that an engine on a GPU ne
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -43,7 +44,7 @@ class RunnerChoice:
     build: Build
     cache_dtype: torch.dtype
     cache: Callable[[ModelConfig, int, torch.device, torch.dtype], KVCache]
-    runner: Callable[[LoadEngine, ModelConfig, Architecture, KVCache], Runner]
+    runner: Callable[[LoadEngine, ModelConfig, Architecture, Any], Runner]
     sampler: Callable[[], Sampler]
     set_threads: Callable[[int], None]
     compiling: Callable[[Report], AbstractContextManager[None]]

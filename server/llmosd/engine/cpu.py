@@ -15,6 +15,7 @@ from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.packed_cache import load_or_pack
 from llmosd.engine.packing import Arrays, pack
 from llmosd.engine.quantized_llama import QuantizedLlama
+from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.runner import Runner
 from llmosd.engine.sampler import NumbaSampler
 from llmosd.ipc.messages import LoadEngine
@@ -42,7 +43,10 @@ def _quantized(order: LoadEngine, config: ModelConfig, opened: Opened) -> Archit
 
 
 def _runner(
-    _order: LoadEngine, config: ModelConfig, network: Architecture, cache: KVCache
+    _order: LoadEngine,
+    config: ModelConfig,
+    network: Architecture,
+    cache: KVCache | RecurrentState,
 ) -> Runner:
     rows = rows_per_tile(config.num_heads, config.num_kv_heads)
     return Runner(network, cache, torch.device("cpu"), rows)

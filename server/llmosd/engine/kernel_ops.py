@@ -10,6 +10,7 @@ from llmos_kernels.activation import gelu, silu_multiply
 from llmos_kernels.attention import attend, rotate_and_store
 from llmos_kernels.linear import linear, pack_weight
 from llmos_kernels.norm import layer_norm, rms_norm
+from llmos_kernels.recurrent import gru_cell, lstm_cell, rnn_cell
 from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
 
 _NO_BIAS = np.empty(0, np.float32)
@@ -75,6 +76,24 @@ class KernelOps(Ops):
         """GELU, tanh form."""
         out = torch.empty_like(x)
         gelu(x.numpy(), out.numpy())
+        return out
+
+    def lstm_cell(self, inputs: Tensor, states: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Next hidden and cell state; `cell` is overwritten."""
+        out = torch.empty_like(cell)
+        lstm_cell(inputs.numpy(), states.numpy(), cell.numpy(), out.numpy())
+        return out, cell
+
+    def gru_cell(self, inputs: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
+        """Next hidden state."""
+        out = torch.empty_like(hidden)
+        gru_cell(inputs.numpy(), states.numpy(), hidden.numpy(), out.numpy())
+        return out
+
+    def rnn_cell(self, inputs: Tensor, states: Tensor) -> Tensor:
+        """Tanh of the sum."""
+        out = torch.empty_like(inputs)
+        rnn_cell(inputs.numpy(), states.numpy(), out.numpy())
         return out
 
     def attend(

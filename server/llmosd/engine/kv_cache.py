@@ -16,6 +16,8 @@ BLOCK_TOKENS = 16
 class KVCache:
     """Blocks of all layers. Pages of CPU memory become resident as blocks are first used."""
 
+    block_tokens = BLOCK_TOKENS
+
     def __init__(
         self,
         config: ModelConfig,

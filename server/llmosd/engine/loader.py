@@ -11,12 +11,14 @@ from safetensors import safe_open
 
 from llmosd.architectures.architecture import Architecture, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.states import RECURRENT, state_bytes
 from llmosd.engine.adapters import with_adapter
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.choices import Report, RunnerChoice, choose
 from llmosd.engine.engine import Engine
-from llmosd.engine.kv_cache import BLOCK_TOKENS, block_bytes
+from llmosd.engine.kv_cache import KVCache, block_bytes
 from llmosd.engine.policy import Policy
+from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.scheduler import Scheduler
 from llmosd.errors import InsufficientMemory
 from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
@@ -50,25 +52,39 @@ def assemble(
     order: LoadEngine, config: ModelConfig, choice: RunnerChoice, network: Architecture
 ) -> tuple[Engine, Ready]:
     """An engine around a network, warm. Raises what `load` does."""
-    num_blocks = order.kv_cache_bytes // block_bytes(config, choice.cache_dtype)
-    if num_blocks < 1:
-        raise InsufficientMemory("the key-value cache may hold no block; raise kv_cache_bytes")
-    cache = choice.cache(config, num_blocks, torch.device(order.device), choice.cache_dtype)
+    cache, num_blocks = _allocate(order, config, choice)
     pool = BlockPool(num_blocks)
     scheduler = Scheduler(
         pool,
         Policy(order.tenant_weights, max_sequences=order.max_sequences),
-        block_tokens=BLOCK_TOKENS,
+        block_tokens=cache.block_tokens,
         max_sequences=order.max_sequences,
         step_tokens=order.step_tokens,
-        draft_tokens=order.draft_tokens,
+        # A state cannot go back to before a wrong guess.
+        draft_tokens=0 if config.architecture in RECURRENT else order.draft_tokens,
     )
     runner = choice.runner(order, config, network, cache)
     engine = Engine(runner, choice.sampler(), scheduler, pool)
     _warm_up(engine, config)
     return engine, Ready(
-        choice.name, order.device, order.dtype, num_blocks, BLOCK_TOKENS, config.vocab_size
+        choice.name, order.device, order.dtype, num_blocks, cache.block_tokens, config.vocab_size
     )
+
+
+def _allocate(
+    order: LoadEngine, config: ModelConfig, choice: RunnerChoice
+) -> tuple[KVCache | RecurrentState, int]:
+    """What the network remembers its sequences by, and how many blocks, or states, it has."""
+    device = torch.device(order.device)
+    if config.architecture in RECURRENT:
+        count = min(order.max_sequences, order.kv_cache_bytes // state_bytes(config))
+    else:
+        count = order.kv_cache_bytes // block_bytes(config, choice.cache_dtype)
+    if count < 1:
+        raise InsufficientMemory("the cache may hold no sequence; raise kv_cache_bytes")
+    if config.architecture in RECURRENT:
+        return RecurrentState(config, count, device), count
+    return choice.cache(config, count, device, choice.cache_dtype), count
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmosd.architectures.architecture import Architecture, ForwardBatch
-from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
+from llmosd.engine.kv_cache import KVCache
+from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.slices import Slice
 
 
@@ -14,7 +15,11 @@ class Runner:
     """Runs one model on one device."""
 
     def __init__(
-        self, network: Architecture, cache: KVCache, device: torch.device, rows_per_tile: int
+        self,
+        network: Architecture,
+        cache: KVCache | RecurrentState,
+        device: torch.device,
+        rows_per_tile: int,
     ) -> None:
         """Take a loaded network, its cache, and how many rows attention takes at once."""
         self._network = network
@@ -52,6 +57,7 @@ class Runner:
         positions: list[int] = []
         slots: list[int] = []
         spans: list[tuple[int, int]] = []
+        block_tokens = self._cache.block_tokens
         widest = max(len(part.sequence.blocks) for part in slices)
         tables = np.zeros((len(slices), widest), np.int32)
         for index, part in enumerate(slices):
@@ -63,7 +69,7 @@ class Runner:
             tables[index, : len(blocks)] = blocks
             positions += places
             slots += [
-                blocks[at // BLOCK_TOKENS] * BLOCK_TOKENS + at % BLOCK_TOKENS for at in places
+                blocks[at // block_tokens] * block_tokens + at % block_tokens for at in places
             ]
         put = self._put
         return ForwardBatch(

@@ -146,7 +146,7 @@ class TrainingSpecs:
             )
         architecture = base.architecture if base else request.family
         if (architecture == "encoder") != (objective in _BIDIRECTIONAL):
-            needed = "encoder" if objective in _BIDIRECTIONAL else "llama or gpt2"
+            needed = "encoder" if objective in _BIDIRECTIONAL else "llama, gpt2, lstm, gru or rnn"
             raise InvalidField.of(
                 "objective", f"{objective} trains a network of family {needed}, not {architecture}"
             )

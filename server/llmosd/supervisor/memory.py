@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import WIDTHS
+from llmosd.architectures.states import RECURRENT, state_bytes
 
 # Measured: an engine with torch and numba imported, kernels loaded, and no model.
 _RUNTIME_BYTES = 420 * 1024 * 1024
@@ -29,12 +30,20 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    config: ModelConfig, parameters: int, *, device: str, dtype: str, kv_bytes: int, available: int
+    config: ModelConfig,
+    parameters: int,
+    *,
+    device: str,
+    dtype: str,
+    kv_bytes: int,
+    available: int,
+    sequences: int,
 ) -> Estimate:
     """Memory of a loaded model.
 
     `kv_bytes` 0 sizes the cache: a quarter of the `available` bytes, 4 GiB and all contexts at
-    most, and one whole context at least.
+    most, and one whole context at least. A recurrent network needs a state for each of the
+    `sequences` that run at once.
     """
     table = config.vocab_size * config.hidden_size
     weights = parameters * WIDTHS[dtype]
@@ -44,7 +53,10 @@ def estimate(
     if dtype.startswith("int"):
         # The table is bfloat16, and the head int8 at least.
         weights += table * (WIDTHS["bfloat16"] + WIDTHS["int8"] - 2 * WIDTHS[dtype])
-    if not kv_bytes:
+    if config.architecture in RECURRENT:
+        states = sequences * state_bytes(config)
+        kv_bytes = min(kv_bytes, states) if kv_bytes else states
+    elif not kv_bytes:
         kv_bytes = max(min(_MOST_CACHE, available // 4), context_bytes(config, device, dtype))
     return Estimate(int(weights), kv_bytes, _RUNTIME_BYTES)
 

@@ -58,6 +58,7 @@ class Planner:
             dtype=dtype,
             kv_bytes=self._config.kv_cache_bytes,
             available=device.available_memory(),
+            sequences=self._config.max_sequences,
         )
 
     def order(self, resident: Resident, need: Estimate) -> LoadEngine:

@@ -1,16 +1,22 @@
 """What every trainable network is: examples end to end in, hidden states out, and a head."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.trainable import rest
 from llmosd.architectures.trainable.layout import Layout, layout_of
+
+STD = 0.02
+"""Of weights that nothing else is known of."""
+
+_INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight", "c_proj.weight")
 
 
 class Network(nn.Module, ABC):
@@ -42,6 +48,27 @@ class Network(nn.Module, ABC):
 
     def fill_buffers(self) -> None:
         """Compute what is no weight: networks are made without memory, then filled."""
+
+    def initialize(self, generator: Generator) -> None:
+        """Draw the weights, GPT-2's way (Radford et al., 2019).
+
+        Normal with deviation 0.02, of what is added to the residual 0.02 / sqrt(2 layers); norms
+        one, biases zero. The embedding's deviation is at most 0.3 / sqrt(hidden): where it is the
+        head too, scores of the first step would otherwise be wide enough to make the loss greater
+        than that of guessing.
+        """
+        residual = STD / math.sqrt(2 * self.config.num_layers)
+        head = min(STD, 0.3 / math.sqrt(self.config.hidden_size))
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                elif parameter.dim() == 1:
+                    parameter.fill_(1.0)
+                else:
+                    std = residual if name.endswith(_INTO_RESIDUAL) else STD
+                    wide = parameter is self.embedding or name == "lm_head.weight"
+                    parameter.normal_(0.0, head if wide else std, generator=generator)
 
     @property
     @abstractmethod

@@ -1,6 +1,5 @@
 """Which network trains which `ModelConfig.architecture`; building one, filled or from scratch."""
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -10,45 +9,31 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.shapes import expected_shapes
 from llmosd.architectures.trainable.gpt2 import GPT2
 from llmosd.architectures.trainable.llama import Llama
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import STD, Network
+from llmosd.architectures.trainable.recurrent import Recurrent
 from llmosd.errors import DataCorrupt, InvalidField
 
 TRAINABLE: dict[str, Callable[[ModelConfig, float], Network]] = {
     "llama": Llama,
     "gpt2": GPT2,
     "encoder": Llama,
+    "rnn": Recurrent,
+    "gru": Recurrent,
+    "lstm": Recurrent,
 }
-
-_STD = 0.02
-_INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight", "c_proj.weight")
 
 
 def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Network:
     """A network of random weights, the same for the same seed.
 
-    GPT-2's way (Radford et al., 2019): normal with deviation 0.02, of what is added to the
-    residual 0.02 / sqrt(2 layers); norms one, biases zero. The embedding's deviation is at most
-    0.3 / sqrt(hidden): where it is the head too, scores of the first step would otherwise be wide
-    enough to make the loss greater than that of guessing.
+    Each network draws them in its own way: see `initialize`.
 
     Raises:
         InvalidField: for an architecture that cannot be trained.
     """
     network = _empty(config, dropout).to_empty(device="cpu")
     network.fill_buffers()
-    generator = torch.Generator().manual_seed(seed)
-    residual = _STD / math.sqrt(2 * config.num_layers)
-    head = min(_STD, 0.3 / math.sqrt(config.hidden_size))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif parameter.dim() == 1:
-                parameter.fill_(1.0)
-            else:
-                std = residual if name.endswith(_INTO_RESIDUAL) else _STD
-                wide = parameter is network.embedding or name == "lm_head.weight"
-                parameter.normal_(0.0, head if wide else std, generator=generator)
+    network.initialize(torch.Generator().manual_seed(seed))
     return network
 
 
@@ -67,7 +52,7 @@ def from_weights(
             values[name] = weights[name].to(torch.float32, copy=True)
         elif name == "score.weight":
             generator = torch.Generator().manual_seed(seed)
-            values[name] = _STD * torch.randn(shape, generator=generator)
+            values[name] = STD * torch.randn(shape, generator=generator)
         else:
             raise DataCorrupt(f'weight "{name}" is missing')
         if values[name].shape != shape:

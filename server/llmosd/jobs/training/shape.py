@@ -5,12 +5,18 @@ from typing import Any
 import msgspec
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.states import RECURRENT
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import TrainSpec
 
+# What one vector per layer and sequence costs does not depend on how long a text is.
+_RECURRENT: dict[str, Any] = {"norm_eps": 1e-5, "tie_embeddings": True, "context_length": 65_536}
 _SHAPE: dict[str, dict[str, Any]] = {
     "llama": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
     "encoder": {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True},
+    "rnn": _RECURRENT,
+    "gru": _RECURRENT,
+    "lstm": _RECURRENT,
     "gpt2": {
         "norm_eps": 1e-5,
         "activation": "gelu_new",
@@ -32,6 +38,10 @@ def fresh_config(spec: TrainSpec, words: int) -> ModelConfig:
         raise InvalidField.of("family", f"{spec.family!r} is not one of {', '.join(_SHAPE)}")
     values = _SHAPE[spec.family] | spec.shape
     hidden = int(values.setdefault("hidden_size", 128))
+    if spec.family in RECURRENT:
+        _check_recurrent(spec)
+        values |= {"num_heads": 1, "intermediate_size": hidden}
+        values.setdefault("num_layers", 2)
     heads = int(values.setdefault("num_heads", 4))
     values.setdefault("num_layers", 4)
     values.setdefault("num_kv_heads", heads)
@@ -46,3 +56,13 @@ def fresh_config(spec: TrainSpec, words: int) -> ModelConfig:
         return msgspec.convert(values | fixed, ModelConfig)
     except msgspec.ValidationError as error:
         raise InvalidField.of("shape", str(error)) from None
+
+
+def _check_recurrent(spec: TrainSpec) -> None:
+    """Raise InvalidField for sizes that recurrent layers do not have."""
+    known = {"hidden_size", "num_layers", "context_length", "tie_embeddings"}
+    for name in spec.shape:
+        if name not in known:
+            raise InvalidField.of(
+                f"shape.{name}", f"{spec.family} has none; it has {', '.join(sorted(known))}"
+            )

@@ -42,7 +42,9 @@ print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
                  head_dim=128), {"batch_size": 4, "sequence_length": 128}),
     (tiny_config(vocab_size=20_000, hidden_size=512, intermediate_size=1536, num_layers=6,
                  head_dim=128), {"batch_size": 4, "sequence_length": 128, "method": "lora"}),
-], ids=["nanoGPT", "whole", "adapter"])  # fmt: skip
+    (tiny_config("lstm", vocab_size=5000, hidden_size=512, num_layers=2),
+     {"batch_size": 16, "sequence_length": 128}),
+], ids=["nanoGPT", "whole", "adapter", "lstm"])  # fmt: skip
 def test_memory_is_within_a_fifth(config, changes):
     """Of the largest resident size of a process that does three steps."""
     spec = tiny_spec(family=config.architecture, threads=1, **changes)

@@ -111,6 +111,7 @@ def test_from_scratch_to_a_version(tmp_path):
     {"objective": "sft", "dropout": 0.2, "evaluate_every": 4},
     {"family": "encoder", "objective": "masked_language_model", "dropout": 0.1},
     {"family": "gpt2", "accumulation": 2, "optimizer": OptimizerSpec(name="muon", momentum=0.9)},
+    {"family": "lstm", "dropout": 0.2, "shape": {"num_layers": 2, "hidden_size": 32}},
 ])  # fmt: skip
 def test_killed_and_resumed_in_bits(tmp_path, changes):
     """Killed before steps 3, 6 and 11 of 13, checkpoints every 2: the same files as undisturbed."""
