@@ -145,8 +145,9 @@ def test_several_answers(daemon):
         assert drawn[0] == say(client, [7])[7][0]
 
 
+@pytest.mark.usefixtures("model")
 def test_refused(daemon):
-    """Sizes that recurrent layers do not have; arithmetic that nobody wrote."""
+    """Sizes that recurrent layers do not have; adapters; arithmetic that nobody wrote."""
     with daemon.client() as client:
         for field, more in [
             ("shape.num_heads", {"shape.num_heads": 2}),
@@ -159,6 +160,8 @@ def test_refused(daemon):
                     "no", "rhyme", family="gru", objective=objective, settings=settings
                 )
             assert field in str(caught.value)
+        with pytest.raises(InvalidFieldError, match="method: adapters are for Transformers"):
+            client.train_model("rhymer", "rhyme", init_from="rhymer", method="lora")
         client.unload_model("rhymer").result()
         with pytest.raises(InvalidFieldError, match="float32, bfloat16"):
             client.load_model("rhymer", dtype="int8").result()

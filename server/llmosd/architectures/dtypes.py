@@ -21,6 +21,11 @@ def check_served(architecture: str, device: str, dtype: str) -> None:
     """Raise InvalidField when no runner has this arithmetic."""
     served = _SERVED.get((architecture, device))
     if served is None:
+        elsewhere = [place for known, place in _SERVED if known == architecture]
+        if elsewhere:
+            raise InvalidField.of(
+                "model", f"{architecture} models run on {elsewhere[0]}, not on {device}"
+            )
         raise InvalidField.of("model", f"{architecture} models are trained, not generated with")
     if dtype not in served:
         raise InvalidField.of(

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from llmos.v1 import training_service_pb2 as pb
 from llmosd import device
+from llmosd.architectures.states import RECURRENT
 from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import (
@@ -145,6 +146,10 @@ class TrainingSpecs:
                 "tokenizer_from", "the tokenizer is that of the version in init_from"
             )
         architecture = base.architecture if base else request.family
+        if request.method == pb.TRAINING_METHOD_LORA and architecture in RECURRENT:
+            raise InvalidField.of(
+                "method", f"adapters are for Transformers; train an {architecture} whole"
+            )
         if (architecture == "encoder") != (objective in _BIDIRECTIONAL):
             needed = "encoder" if objective in _BIDIRECTIONAL else "llama, gpt2, lstm, gru or rnn"
             raise InvalidField.of(
