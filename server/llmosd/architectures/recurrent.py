@@ -79,13 +79,14 @@ class _Layer:
         inputs = self._ops.linear(x, self._input, self._input_bias)
         now = states[walk.slots]
         now[walk.begins] = 0.0
-        hidden, cell = now[:, 0].to(x.dtype), now[:, -1].contiguous()
+        # The same vector where there is only one: copies, and the hidden state is kept last.
+        hidden, cell = now[:, 0].to(x.dtype, copy=True), now[:, -1].clone()
         out = torch.empty_like(x)
         for rows, going in walk.places:
             gates = self._ops.linear(hidden[going], self._state, self._state_bias)
             out[rows] = self._step(inputs[rows], gates, hidden, cell, going)
         now[:, -1] = cell
-        now[:, 0] = hidden.float()
+        now[:, 0] = hidden
         states[walk.slots] = now
         return out
 

@@ -176,3 +176,20 @@ def test_weights_come_back(network):
     again = from_weights(network.config, network.state_dict())
     ids = ids_of()
     assert torch.equal(network(ids, LENGTHS), again(ids, LENGTHS))
+
+
+def test_bfloat16(network):
+    """Kept in half the memory: what a network of the rounded matrices says."""
+    parts = ids_of().split(LENGTHS)
+    model = served(network, KernelOps(CPU, torch.bfloat16))
+    with torch.no_grad():
+        exact = network(torch.cat(parts), LENGTHS)
+        for parameter in network.parameters():
+            if parameter.dim() == 2:
+                parameter.copy_(parameter.bfloat16())
+        wanted = network(torch.cat(parts), LENGTHS)
+    with torch.inference_mode():
+        cache = RecurrentState(network.config, 4, CPU)
+        found = model.forward(batch_of(parts, [0, 1, 2, 3], [0] * 4), cache)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert (found - exact).abs().max() > 1e-4  # rounding shows
