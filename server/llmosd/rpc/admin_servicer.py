@@ -21,7 +21,7 @@ from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
 _WATCH_SECONDS = 1.0
-_FAMILIES = ("gpt2", "gru", "llama", "lstm", "mistral", "qwen2", "qwen3", "rnn")
+_FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
