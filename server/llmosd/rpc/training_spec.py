@@ -148,7 +148,7 @@ class TrainingSpecs:
         architecture = base.architecture if base else request.family
         if request.method == pb.TRAINING_METHOD_LORA and architecture in RECURRENT:
             raise InvalidField.of(
-                "method", f"adapters are for Transformers; train an {architecture} whole"
+                "method", f"adapters are for Transformers; train the {architecture} whole"
             )
         if (architecture == "encoder") != (objective in _BIDIRECTIONAL):
             needed = "encoder" if objective in _BIDIRECTIONAL else "llama, gpt2, lstm, gru or rnn"
