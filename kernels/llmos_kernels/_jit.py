@@ -151,3 +151,10 @@ def exp32(x: Any) -> Any:
     poly = fma(poly, rest * rest, rest) + np.float32(1.0)
     scale = np.int32((np.int32(power) + np.int32(127)) << np.int32(23)).view(np.float32)
     return poly * scale if x > np.float32(-87.3) else np.float32(0.0)
+
+
+@inlined
+def tanh32(x: Any) -> Any:
+    """Hyperbolic tangent in float32, as 1 - 2 / (e**2x + 1)."""
+    one, two = np.float32(1.0), np.float32(2.0)
+    return one - two / (exp32(two * x) + one)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from llmos_kernels._jit import exp32, parallel_kernel
+from llmos_kernels._jit import exp32, parallel_kernel, tanh32
 
 
 @parallel_kernel
@@ -30,12 +30,10 @@ def silu_multiply(gate_up: Any, out: Any) -> None:
 @parallel_kernel
 def gelu(x: Any, out: Any) -> None:
     """GELU in its tanh form, as in GPT-2 (Hendrycks and Gimpel, 2016); x, out: (rows, size)."""
-    one, two = np.float32(1.0), np.float32(2.0)
+    one = np.float32(1.0)
     root = np.float32(0.7978845608028654)  # sqrt(2 / pi)
     for row in prange(x.shape[0]):
         for at in range(x.shape[1]):
             value = x[row, at]
             inner = root * (value + np.float32(0.044715) * value * value * value)
-            # tanh(t) = 1 - 2 / (exp(2 t) + 1)
-            tanh = one - two / (exp32(two * inner) + one)
-            out[row, at] = np.float32(0.5) * value * (one + tanh)
+            out[row, at] = np.float32(0.5) * value * (one + tanh32(inner))

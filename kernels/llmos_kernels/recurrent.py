@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from llmos_kernels._jit import exp32, kernel, parallel_kernel
+from llmos_kernels._jit import exp32, inlined, parallel_kernel, tanh32
 
 
-@kernel
+@inlined
 def _sigmoid(x: Any) -> Any:
     one = np.float32(1.0)
     return one / (one + exp32(-x))
-
-
-@kernel
-def _tanh(x: Any) -> Any:
-    one, two = np.float32(1.0), np.float32(2.0)
-    return one - two / (exp32(two * x) + one)
 
 
 @parallel_kernel
@@ -38,11 +32,11 @@ def lstm_cell(inputs: Any, states: Any, cell: Any, out: Any) -> None:
         for at in range(size):
             enter = _sigmoid(inputs[row, at] + states[row, at])
             forget = _sigmoid(inputs[row, size + at] + states[row, size + at])
-            value = _tanh(inputs[row, 2 * size + at] + states[row, 2 * size + at])
+            value = tanh32(inputs[row, 2 * size + at] + states[row, 2 * size + at])
             leave = _sigmoid(inputs[row, 3 * size + at] + states[row, 3 * size + at])
             kept = forget * cell[row, at] + enter * value
             cell[row, at] = kept
-            out[row, at] = leave * _tanh(kept)
+            out[row, at] = leave * tanh32(kept)
 
 
 @parallel_kernel
@@ -61,7 +55,7 @@ def gru_cell(inputs: Any, states: Any, hidden: Any, out: Any) -> None:
         for at in range(size):
             reset = _sigmoid(inputs[row, at] + states[row, at])
             update = _sigmoid(inputs[row, size + at] + states[row, size + at])
-            new = _tanh(inputs[row, 2 * size + at] + reset * states[row, 2 * size + at])
+            new = tanh32(inputs[row, 2 * size + at] + reset * states[row, 2 * size + at])
             out[row, at] = (one - update) * new + update * hidden[row, at]
 
 
@@ -70,4 +64,4 @@ def rnn_cell(inputs: Any, states: Any, out: Any) -> None:
     """Elman's network (1990): tanh of the sum; all (rows, size) float32."""
     for row in prange(out.shape[0]):
         for at in range(out.shape[1]):
-            out[row, at] = _tanh(inputs[row, at] + states[row, at])
+            out[row, at] = tanh32(inputs[row, at] + states[row, at])

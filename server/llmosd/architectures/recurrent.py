@@ -1,10 +1,9 @@
-"""Recurrent language models: rnn (Elman, 1990), gru (Cho et al., 2014), lstm (Hochreiter and
-Schmidhuber, 1997).
+"""Recurrent language models: rnn, gru and lstm.
 
-Layers have the names and gates of torch.nn's. Sequences of any lengths run together: the inputs'
-products over all rows at once, the states' one place in time after another, over the sequences
-that have one left.
-"""  # noqa: D205
+Elman, 1990; Cho et al., 2014; Hochreiter and Schmidhuber, 1997. Layers have the names and gates of
+torch.nn's. Sequences of any lengths run together: the inputs' products over all rows at once, the
+states' one place in time after another, over the sequences that have one left.
+"""
 
 from typing import NamedTuple
 

@@ -75,14 +75,14 @@ def _allocate(
     order: LoadEngine, config: ModelConfig, choice: RunnerChoice
 ) -> tuple[KVCache | RecurrentState, int]:
     """What the network remembers its sequences by, and how many blocks, or states, it has."""
-    device = torch.device(order.device)
-    if config.architecture in RECURRENT:
-        count = min(order.max_sequences, order.kv_cache_bytes // state_bytes(config))
-    else:
-        count = order.kv_cache_bytes // block_bytes(config, choice.cache_dtype)
+    recurrent = config.architecture in RECURRENT
+    each = state_bytes(config) if recurrent else block_bytes(config, choice.cache_dtype)
+    count = order.kv_cache_bytes // each
     if count < 1:
         raise InsufficientMemory("the cache may hold no sequence; raise kv_cache_bytes")
-    if config.architecture in RECURRENT:
+    device = torch.device(order.device)
+    if recurrent:
+        count = min(count, order.max_sequences)
         return RecurrentState(config, count, device), count
     return choice.cache(config, count, device, choice.cache_dtype), count
 
