@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 
 from llmosd.architectures.config import ModelConfig, RopeConfig
-from llmosd.architectures.shapes import expected_shapes
+from llmosd.architectures.families.table import block_bytes, expected_shapes
 from llmosd.architectures.torch_ops import TorchOps
 from llmosd.engine.choices import RunnerChoice, choose, with_ops
 from llmosd.engine.engine import Engine
-from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache, block_bytes
+from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
 from llmosd.engine.loader import assemble
 from llmosd.engine.runner import Runner
 from llmosd.engine.torch_sampler import TorchSampler
@@ -74,7 +74,7 @@ def make(config: ModelConfig, device: str, dtype: str, *, reference=False, posit
     """An engine whose cache holds `positions`; the GPU's own, or on a CPU the plain one."""
     choice = plain(device, dtype) if reference or device == "cpu" else choose(device, dtype)
     blocks = -(-positions // BLOCK_TOKENS) + 1
-    size = blocks * block_bytes(config, choice.cache_dtype)
+    size = blocks * block_bytes(config, BLOCK_TOKENS, choice.cache_dtype.itemsize)
     order = LoadEngine("", device, dtype, "", size, 64, 2048, 0, torch.get_num_threads(), 1.0)
 
     @contextmanager
@@ -164,7 +164,7 @@ def bytes_per_token(config: ModelConfig, width: int, context: int) -> int:
     if config.tie_embeddings:
         numbers += int(torch.Size(table).numel())
     kind = {2: torch.bfloat16, 4: torch.float32}[width]
-    return numbers * width + context * block_bytes(config, kind) // BLOCK_TOKENS
+    return numbers * width + context * block_bytes(config, 1, kind.itemsize)
 
 
 def product_rates(config: ModelConfig, device: str) -> Iterator[tuple[str, float, float]]:

@@ -15,8 +15,7 @@ BASE = {"errors", "config", "log", "device", "progress", "sd_notify"}
 DATA = {
     "architectures.config",
     "architectures.dtypes",
-    "architectures.shapes",
-    "architectures.states",
+    "architectures.families",
     "jobs.messages",
     "jobs.specs",
     "jobs.training.estimate",

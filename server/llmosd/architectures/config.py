@@ -27,7 +27,7 @@ class RopeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and switches of a decoder; weights have Hugging Face's parameter names.
 
-    `architecture` is a key of `architectures.registry`: "llama" for the Llama family (Llama,
+    `architecture` is a key of `families.table`: "llama" for the Llama family (Llama,
     SmolLM, Mistral, Qwen2, Qwen3 are switches of one network), "gpt2" for the GPT-2 shape; "rnn",
     "gru", "lstm" for recurrent layers of `hidden_size` cells, to which heads, norms and the
     intermediate size mean nothing; or "encoder": the Llama network that also sees what comes after

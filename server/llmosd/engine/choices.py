@@ -12,7 +12,7 @@ import torch
 
 from llmosd.architectures.architecture import Architecture, Ops, Weights
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.registry import ARCHITECTURES
+from llmosd.architectures.families.table import family_of
 from llmosd.device import has_cuda
 from llmosd.engine.draws import Sampler
 from llmosd.engine.kv_cache import KVCache
@@ -73,6 +73,9 @@ def with_ops(ops: Callable[[torch.device, torch.dtype], Ops]) -> Build:
     def build(order: LoadEngine, config: ModelConfig, opened: Opened) -> Architecture:
         with opened() as weights:
             chosen = ops(torch.device(order.device), DTYPES[order.dtype])
-            return ARCHITECTURES[config.architecture](config, weights, chosen)
+            network: Architecture = family_of(config.architecture).load_network()(
+                config, weights, chosen
+            )
+            return network
 
     return build

@@ -122,12 +122,16 @@ class Engine:
         for part in slices:
             rows = range(at, at + part.num_logits)
             at = rows.stop
-            if part.sequence.request.score:
+            request = part.sequence.request
+            if request.score:
                 scored.append(self._scores(part, logits[rows.start : rows.stop]))
+            elif request.classify:
+                found = [Scored(request.id, 0, logits[row].tolist(), True) for row in rows]
+                scored += found
             else:
                 others += rows
             self._scheduler.advance(part.sequence, part.count)
-            if part.sequence.request.score and not part.sequence.num_pending:
+            if request.passive and not part.sequence.num_pending:
                 self._scheduler.finish(part.sequence)
         return scored, logits[others] if scored else logits
 
@@ -161,8 +165,8 @@ class Engine:
         taken = []
         for out in reversed(outs[1:]):
             follower, copied = self._scheduler.fork(leader, out.token, out.choice)
-            if copied:
-                self._runner.copy_block(*copied)
+            for source, target in copied:
+                self._runner.copy_block(source, target)
             taken.append(self._end(follower, out))
         return taken
 

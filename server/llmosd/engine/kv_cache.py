@@ -57,9 +57,3 @@ def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> 
         count = math.prod(shape) * dtype.itemsize
         return torch.from_numpy(np.zeros(count, np.uint8)).view(dtype).view(shape)
     return torch.zeros(shape, device=device, dtype=dtype)
-
-
-def block_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
-    """Bytes of one block over all layers, keys and values."""
-    per_layer = 2 * config.num_kv_heads * config.head_dim * BLOCK_TOKENS * dtype.itemsize
-    return config.num_layers * per_layer

@@ -11,12 +11,12 @@ from safetensors import safe_open
 
 from llmosd.architectures.architecture import Architecture, Weights
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.states import RECURRENT, state_bytes
+from llmosd.architectures.families.table import block_bytes, family_of
 from llmosd.engine.adapters import with_adapter
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.choices import Report, RunnerChoice, choose
 from llmosd.engine.engine import Engine
-from llmosd.engine.kv_cache import KVCache, block_bytes
+from llmosd.engine.kv_cache import BLOCK_TOKENS, KVCache
 from llmosd.engine.policy import Policy
 from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.scheduler import Scheduler
@@ -53,6 +53,7 @@ def assemble(
 ) -> tuple[Engine, Ready]:
     """An engine around a network, warm. Raises what `load` does."""
     cache, num_blocks = _allocate(order, config, choice)
+    whole = family_of(config.architecture).whole
     pool = BlockPool(num_blocks)
     scheduler = Scheduler(
         pool,
@@ -61,7 +62,8 @@ def assemble(
         max_sequences=order.max_sequences,
         step_tokens=order.step_tokens,
         # A state cannot go back to before a wrong guess.
-        draft_tokens=0 if config.architecture in RECURRENT else order.draft_tokens,
+        draft_tokens=0 if whole or cache.block_tokens > BLOCK_TOKENS else order.draft_tokens,
+        whole=whole,
     )
     runner = choice.runner(order, config, network, cache)
     engine = Engine(runner, choice.sampler(), scheduler, pool)
@@ -75,9 +77,10 @@ def _allocate(
     order: LoadEngine, config: ModelConfig, choice: RunnerChoice
 ) -> tuple[KVCache | RecurrentState, int]:
     """What the network remembers its sequences by, and how many blocks, or states, it has."""
-    recurrent = config.architecture in RECURRENT
-    each = state_bytes(config) if recurrent else block_bytes(config, choice.cache_dtype)
-    count = order.kv_cache_bytes // each
+    recurrent = not family_of(config.architecture).memory(config).layers
+    positions = 0 if recurrent else BLOCK_TOKENS
+    each = block_bytes(config, positions, choice.cache_dtype.itemsize)
+    count = order.kv_cache_bytes // each if each else order.max_sequences
     if count < 1:
         raise InsufficientMemory("the cache may hold no sequence; raise kv_cache_bytes")
     device = torch.device(order.device)
@@ -112,14 +115,16 @@ def _opened(order: LoadEngine, report: Report) -> Iterator[Weights]:
 def _warm_up(engine: Engine, config: ModelConfig) -> None:
     """Run every kernel once, so that the first request meets compiled code."""
     greedy = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
-    drawn = SamplingSpec(1.0, 2, 0.9, 0.1, 1.1, 0.1, 0.1, 0, {0: 0.0})
-    wide = msgspec.structs.replace(drawn, top_k=0)
-    even = msgspec.structs.replace(wide, top_p=1.0)
-    specs = (greedy, drawn, wide, even)
-    for index, spec in enumerate(specs):
-        prompt = [token % config.vocab_size for token in range(3)]
-        engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
-    engine.submit(Submit(len(specs), [0, 0], 1, 0, 0, [], greedy, -1, score=True))
+    prompt = [token % config.vocab_size for token in range(3)]
+    if config.head != "language":
+        engine.submit(Submit(0, prompt, 1, 0, 0, [], greedy, -1, classify=True))
+    else:
+        drawn = SamplingSpec(1.0, 2, 0.9, 0.1, 1.1, 0.1, 0.1, 0, {0: 0.0})
+        wide = msgspec.structs.replace(drawn, top_k=0)
+        even = msgspec.structs.replace(wide, top_p=1.0)
+        for index, spec in enumerate((greedy, drawn, wide, even)):
+            engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
+        engine.submit(Submit(4, prompt[:2], 1, 0, 0, [], greedy, -1, score=True))
     while engine.has_work:
         engine.step()
     engine.forget()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.states import state_vectors
+from llmosd.architectures.families.table import family_of
 
 # More positions than any context has.
 STATE_TOKENS = 1 << 30
@@ -25,7 +25,8 @@ class RecurrentState:
 
     def __init__(self, config: ModelConfig, num_states: int, device: torch.device) -> None:
         """Allocate them; a sequence's first step begins with zeros."""
-        shape = (num_states, state_vectors(config), config.hidden_size)
+        vectors = family_of(config.architecture).memory(config).vectors
+        shape = (num_states, vectors // config.num_layers, config.hidden_size)
         self.layers: list[Tensor] = [
             torch.zeros(shape, device=device) for _ in range(config.num_layers)
         ]

@@ -29,11 +29,13 @@ class Scheduler:
         max_sequences: int,
         step_tokens: int,
         draft_tokens: int = 0,
+        whole: bool = False,
     ) -> None:
         """`step_tokens` is raised to max_sequences, so that everything can decode at once.
 
         Up to `draft_tokens` tokens of an answer are guessed ahead; 0 where a row's bits depend on
-        the step it is in.
+        the step it is in. With `whole`, prompts are read in one piece, and no block's content is a
+        function of the tokens before its end: none is shared.
         """
         self._pool = pool
         self.policy = policy
@@ -41,6 +43,7 @@ class Scheduler:
         self._max_sequences = max_sequences
         self._step_tokens = max(step_tokens, max_sequences)
         self._draft_tokens = draft_tokens
+        self._whole = whole
         self.forecast = Forecast(policy, max_sequences)
         self.running: list[Sequence] = []
         self.preemptions = 0
@@ -101,7 +104,7 @@ class Scheduler:
 
     def schedule(self) -> list[Slice]:
         """Choose the next step's slices and take the blocks they need."""
-        step = Step(self._step_tokens)
+        step = Step(self._step_tokens, self._whole)
         # Decoding first: a long prompt never delays a running stream by more than its chunk.
         for sequence in [s for s in self.running if s.num_pending == 1]:
             self._run(sequence, step)
@@ -116,32 +119,37 @@ class Scheduler:
         """Note that `count` tokens have run; blocks they filled can be found from now on."""
         first = sequence.computed // self._block_tokens
         sequence.computed += count
+        if self._whole:
+            return
         for index in range(first, sequence.computed // self._block_tokens):
             key = sequence.block_key(index, self._block_tokens)
             self._pool.publish(sequence.blocks[index], key)
 
-    def fork(self, leader: Sequence, token: int, choice: int) -> tuple[Sequence, list[int]]:
+    def fork(
+        self, leader: Sequence, token: int, choice: int
+    ) -> tuple[Sequence, list[tuple[int, int]]]:
         """Start another answer after the leader's computed prompt, with its own first token.
 
-        Full blocks are shared. Returns the new sequence, and the pair of blocks (from, to) whose
-        content must be copied: the prompt's last, partly filled one; empty where there is none.
-        Without a free block for it the sequence computes the prompt itself, later.
+        Full blocks are shared. Returns the new sequence, and the pairs of blocks (from, to) whose
+        content must be copied: the prompt's last one, where it is partly filled; where blocks
+        cannot be shared, all. Without free blocks for them the sequence computes the prompt itself,
+        later.
         """
         matcher = leader.matcher.fork(token) if leader.matcher is not None else None
         sequence = Sequence(leader.request, choice, [*leader.request.prompt, token], matcher)
         self.policy.enter(sequence, leader)
-        full, rest = divmod(leader.computed, self._block_tokens)
-        if rest and not self._pool.num_free:
+        full = 0 if self._whole else leader.computed // self._block_tokens
+        own = leader.blocks[full : self._blocks_for(leader.computed)]
+        if len(own) > self._pool.num_free:
             self.policy.put(sequence)
             return sequence, []
         sequence.blocks = leader.blocks[:full]
         self._pool.share(sequence.blocks)
         sequence.computed = leader.computed
         self.running.append(sequence)
-        if not rest:
-            return sequence, []
-        sequence.blocks += self._pool.take(1)
-        return sequence, [leader.blocks[full], sequence.blocks[full]]
+        taken = self._pool.take(len(own))
+        sequence.blocks += taken
+        return sequence, list(zip(own, taken, strict=True))
 
     def finish(self, sequence: Sequence) -> None:
         """Give back what an ended sequence holds."""
@@ -225,7 +233,7 @@ class Scheduler:
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""
-        if sequence.request.score:  # every token's logits are wanted
+        if sequence.request.score or self._whole:  # every token's logits are wanted, or none's
             return []
         full = (len(sequence.tokens) - 1) // self._block_tokens
         return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))

@@ -29,8 +29,11 @@ class Slice:
     @property
     def num_logits(self) -> int:
         """Rows that logits are wanted of: the last ones."""
-        if self.sequence.request.score:
+        request = self.sequence.request
+        if request.score:
             return self.count
+        if request.classify:
+            return int(self.count == self.sequence.num_pending)
         return 1 + len(self.drafts) if self.draws else 0
 
 
@@ -39,22 +42,27 @@ class Step:
     """A step while it is put together: what is left of its tokens, and who has how many."""
 
     left: int
+    whole: bool = False  # prompts are read in one piece, whatever the budget
     counts: dict[Sequence, int] = field(default_factory=dict)
     full: bool = False  # the next one that waits does not fit
 
     def share(self, sequence: Sequence) -> int:
         """Tokens that a sequence may run."""
+        if self.whole and not sequence.computed:
+            return sequence.num_pending if self.left else 0
         most = _MOST_SCORED_ROWS if sequence.request.score else sequence.num_pending
         return min(sequence.num_pending, self.left, most)
 
     def give(self, sequence: Sequence, count: int) -> None:
         """Let a sequence run so many."""
         self.counts[sequence] = count
-        self.left -= count
+        self.left = max(0, self.left - count)
 
     def drop(self, sequence: Sequence) -> None:
         """Take back what a sequence has, if anything."""
-        self.left += self.counts.pop(sequence, 0)
+        count = self.counts.pop(sequence, 0)
+        if not (self.whole and count > 1):
+            self.left += count
 
 
 def cut(step: Step, pool: BlockPool, block_tokens: int, draft_tokens: int) -> list[Slice]:
@@ -66,7 +74,7 @@ def cut(step: Step, pool: BlockPool, block_tokens: int, draft_tokens: int) -> li
         if count == 1:
             drafts = _draft(sequence, min(room, draft_tokens), pool, block_tokens)
         room -= len(drafts)
-        draws = count == sequence.num_pending and not sequence.request.score
+        draws = count == sequence.num_pending and not sequence.request.passive
         slices.append(Slice(sequence, count, draws, drafts))
     return slices
 

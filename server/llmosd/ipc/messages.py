@@ -72,6 +72,12 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     score: bool = False  # draw nothing; tell the log-probability of each token of the prompt
     priority: int = NORMAL
     deadline: float | None = None  # of the call, in time.monotonic() seconds
+    classify: bool = False  # draw nothing; tell the scores of the labels
+
+    @property
+    def passive(self) -> bool:
+        """Whether nothing is drawn."""
+        return self.score or self.classify
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -166,7 +172,10 @@ class Started(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Scored(msgspec.Struct, frozen=True, array_like=True):
-    """Log-probabilities of a scored prompt's tokens from `first` on; the same again is no news."""
+    """Log-probabilities of a scored prompt's tokens from `first` on; the same again is no news.
+
+    Of one that is to be classified, the scores of the labels, or its grade.
+    """
 
     id: int
     first: int

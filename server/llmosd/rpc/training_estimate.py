@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import parameter_count
+from llmosd.architectures.families.table import parameter_count
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.estimate import adapter_parameters, estimate
 from llmosd.jobs.training.shape import fresh_config

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from llmos.v1 import training_service_pb2 as pb
 from llmosd import device
-from llmosd.architectures.states import RECURRENT
+from llmosd.architectures.families.table import families, family_of
 from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import (
@@ -35,7 +35,6 @@ _OBJECTIVES: dict[str, tuple[Objective, ...]] = {
     "preference": ("dpo",),
     "rated": ("kto",),
 }
-_BIDIRECTIONAL: frozenset[Objective] = frozenset({"masked_language_model", "classify", "regress"})
 # These compare with what the weights said before.
 _FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
 # The most of each size: far beyond what one machine trains, near enough to be counted at once.
@@ -145,15 +144,16 @@ class TrainingSpecs:
             raise InvalidField.of(
                 "tokenizer_from", "the tokenizer is that of the version in init_from"
             )
-        architecture = base.architecture if base else request.family
-        if request.method == pb.TRAINING_METHOD_LORA and architecture in RECURRENT:
+        family = family_of(base.architecture if base else request.family)
+        if request.method == pb.TRAINING_METHOD_LORA and not family.adapters:
             raise InvalidField.of(
-                "method", f"adapters are for Transformers; train the {architecture} whole"
+                "method", f"adapters are for Transformers; train the {family.name} whole"
             )
-        if (architecture == "encoder") != (objective in _BIDIRECTIONAL):
-            needed = "encoder" if objective in _BIDIRECTIONAL else "llama, gpt2, lstm, gru or rnn"
+        if objective not in family.objectives:
+            fit = [each.name for each in families().values() if objective in each.objectives]
             raise InvalidField.of(
-                "objective", f"{objective} trains a network of family {needed}, not {architecture}"
+                "objective",
+                f"{objective} trains a network of family {', '.join(fit)}; not {family.name}",
             )
 
     def _teacher(self, request: pb.TrainModelRequest, student: VersionRecord | None) -> str:
@@ -194,9 +194,10 @@ class TrainingSpecs:
 def _objective(request: pb.TrainModelRequest, kind: str) -> Objective:
     known = _OBJECTIVES[kind]
     if not request.objective:
-        if kind == "text" and request.family == "encoder":
-            return "masked_language_model"
-        return known[0]
+        if not request.family:
+            return known[0]
+        fit = family_of(request.family).objectives
+        return next((each for each in known if each in fit), known[0])
     name = pb.TrainingObjective.Name(request.objective)
     wanted = name.removeprefix("TRAINING_OBJECTIVE_").lower()
     for objective in known:

@@ -21,7 +21,7 @@ RUNNING: OperationState = "RUNNING"
 class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model: all of llmos.v1.ModelVersion except residency.
 
-    `architecture` is a key of the architectures registry, `family` what ModelVersion.architecture
+    `architecture` names a record of architectures.families, `family` what ModelVersion.architecture
     shows; `digest` is "sha256:…" of manifest.json; `byte_size` of all files.
     """
 

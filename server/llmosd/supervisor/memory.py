@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import WIDTHS
-from llmosd.architectures.states import RECURRENT, state_bytes
+from llmosd.architectures.families.table import block_bytes, family_of
 
 # Measured: an engine with torch and numba imported, kernels loaded, and no model.
 _RUNTIME_BYTES = 420 * 1024 * 1024
@@ -53,8 +53,8 @@ def estimate(
     if dtype.startswith("int"):
         # The table is bfloat16, and the head int8 at least.
         weights += table * (WIDTHS["bfloat16"] + WIDTHS["int8"] - 2 * WIDTHS[dtype])
-    if config.architecture in RECURRENT:
-        states = sequences * state_bytes(config)
+    if not family_of(config.architecture).memory(config).layers:
+        states = sequences * block_bytes(config, 0, 0)
         kv_bytes = min(kv_bytes, states) if kv_bytes else states
     elif not kv_bytes:
         kv_bytes = max(min(_MOST_CACHE, available // 4), context_bytes(config, device, dtype))
@@ -63,6 +63,5 @@ def estimate(
 
 def context_bytes(config: ModelConfig, device: str, dtype: str) -> int:
     """Key-value cache of one full context, in whole blocks of 16 positions."""
-    positions = -(-config.context_length // 16) * 16
-    per_position = 2 * config.num_layers * config.num_kv_heads * config.head_dim
-    return positions * per_position * _CACHE_WIDTH[device][dtype]
+    blocks = -(-config.context_length // 16)
+    return blocks * block_bytes(config, 16, _CACHE_WIDTH[device][dtype])

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from llmos_kernels import reference
 from llmosd.architectures.architecture import ForwardBatch
+from llmosd.architectures.families.table import expected_shapes
 from llmosd.architectures.recurrent import Recurrent
-from llmosd.architectures.shapes import expected_shapes
 from llmosd.architectures.torch_ops import TorchOps
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
 from llmosd.engine.kernel_ops import KernelOps

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.families.table import family_of
 from llmosd.architectures.trainable import rest
 from llmosd.architectures.trainable.layout import Layout, layout_of
 
@@ -20,7 +21,7 @@ _INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight", "c_proj.weight")
 
 
 class Network(nn.Module, ABC):
-    """Base of the networks; its parameters' names are those of `shapes.expected_shapes`.
+    """Base of the networks; its parameters' names are those of `families.table.expected_shapes`.
 
     Attributes:
         config: sizes and switches.
@@ -33,7 +34,7 @@ class Network(nn.Module, ABC):
         """`dropout` is a share, of embeddings, attention and what each block adds."""
         super().__init__()
         self.config = config
-        self.causal = config.architecture != "encoder"
+        self.causal = family_of(config.architecture).causal
         self.checkpointing = False
         self.dropout = dropout
 

@@ -1,26 +1,14 @@
-"""Which network trains which `ModelConfig.architecture`; building one, filled or from scratch."""
+"""Building a network to be trained, filled or from scratch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import expected_shapes
-from llmosd.architectures.trainable.gpt2 import GPT2
-from llmosd.architectures.trainable.llama import Llama
+from llmosd.architectures.families.table import expected_shapes, family_of
 from llmosd.architectures.trainable.network import STD, Network
-from llmosd.architectures.trainable.recurrent import Recurrent
-from llmosd.errors import DataCorrupt, InvalidField
-
-TRAINABLE: dict[str, Callable[[ModelConfig, float], Network]] = {
-    "llama": Llama,
-    "gpt2": GPT2,
-    "encoder": Llama,
-    "rnn": Recurrent,
-    "gru": Recurrent,
-    "lstm": Recurrent,
-}
+from llmosd.errors import DataCorrupt
 
 
 def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Network:
@@ -29,7 +17,7 @@ def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Networ
     Each network draws them in its own way: see `initialize`.
 
     Raises:
-        InvalidField: for an architecture that cannot be trained.
+        InvalidField: for an architecture that is not known.
     """
     network = _empty(config, dropout).to_empty(device="cpu")
     network.fill_buffers()
@@ -44,7 +32,7 @@ def from_weights(
 
     Raises:
         DataCorrupt: where a weight is missing or has another shape.
-        InvalidField: for an architecture that cannot be trained.
+        InvalidField: for an architecture that is not known.
     """
     values: dict[str, Tensor] = {}
     for name, shape in expected_shapes(config).items():
@@ -65,8 +53,7 @@ def from_weights(
 
 
 def _empty(config: ModelConfig, dropout: float) -> Network:
-    build = TRAINABLE.get(config.architecture)
-    if build is None:
-        raise InvalidField.of("family", f"{config.architecture} models cannot be trained")
+    build = family_of(config.architecture).load_trainable()
     with torch.device("meta"):
-        return build(config, dropout)
+        network: Network = build(config, dropout)
+        return network

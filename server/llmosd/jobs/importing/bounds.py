@@ -4,7 +4,7 @@ import math
 import os
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import parameter_count
+from llmosd.architectures.families.table import parameter_count
 from llmosd.errors import InsufficientMemory, InvalidModelFile
 
 _RANGES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmosd.architectures.shapes import parameter_count
+from llmosd.architectures.families.table import parameter_count
 from llmosd.jobs.importing.bounds import machine_memory
 from llmosd.jobs.importing.gguf import open_gguf
 from llmosd.jobs.importing.hugging_face import open_hugging_face

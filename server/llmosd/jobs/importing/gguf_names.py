@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import expected_shapes
+from llmosd.architectures.families.table import expected_shapes
 from llmosd.errors import InvalidModelFile
 from llmosd.jobs.importing.dequantize import BLOCKS, dequantize
 from llmosd.jobs.importing.gguf_reader import GgufFile, GgufTensor

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import expected_shapes
+from llmosd.architectures.families.table import expected_shapes
 from llmosd.errors import InvalidModelFile
 from llmosd.jobs.importing.bounds import check_memory
 from llmosd.jobs.importing.hf_config import hf_config

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.families.table import family_of
 from llmosd.architectures.trainable.lora import adapters_off, add_adapters, narrow_base
 from llmosd.architectures.trainable.network import Network
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
@@ -87,8 +88,7 @@ def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelCo
         raise InvalidField.of(
             "sequence_length", f"the model reads {config.context_length} tokens at most"
         )
-    encoder = config.architecture == "encoder"
-    if encoder != (spec.objective == "masked_language_model") and spec.objective not in SCORED:
+    if spec.objective not in family_of(config.architecture).objectives:
         raise InvalidField.of("objective", f"{spec.objective} is not for {config.architecture}")
     if spec.objective not in SCORED:
         return config

@@ -1,7 +1,7 @@
 """card.md of a trained version: what it was made from, how, and what is known of it."""
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import parameter_count
+from llmosd.architectures.families.table import parameter_count
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.checkpoint import RunState
 

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import expected_shapes, parameter_count
-from llmosd.architectures.states import RECURRENT
+from llmosd.architectures.families.table import expected_shapes, family_of, parameter_count
 from llmosd.jobs.specs import TrainSpec
 
 PROCESS_BYTES = 350 << 20
@@ -100,7 +99,7 @@ def _bytes_per_token(spec: TrainSpec, config: ModelConfig) -> int:
 def _saved_floats(spec: TrainSpec, config: ModelConfig) -> int:
     """Of one layer, per token: inputs of norms, of trained products, of attention."""
     hidden, inner = config.hidden_size, config.intermediate_size
-    if config.architecture in RECURRENT:
+    if not family_of(config.architecture).memory(config).layers:
         # Gates and states of the layer, its input in both orders, and its output.
         return (4 + 2 + 3) * hidden
     queries = config.num_heads * config.head_dim
@@ -132,7 +131,8 @@ def _operations(spec: TrainSpec, config: ModelConfig, tokens: int) -> int:
     """Two per weight and token forward, two for inputs' gradients, two for weights'."""
     tables = config.vocab_size * config.hidden_size
     products = parameter_count(config) - (0 if config.tie_embeddings else tables)
-    attended = 0 if config.architecture in RECURRENT else spec.sequence_length
+    attends = family_of(config.architecture).memory(config).layers
+    attended = spec.sequence_length if attends else 0
     forward = 2 * products + 4 * config.num_layers * config.hidden_size * attended
     passes = 3 if spec.method == "full" else 2
     passes += int(spec.gradient_checkpointing) + int(spec.objective in {"dpo", "distill"})

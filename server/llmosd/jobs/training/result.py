@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from torch import Tensor
 
-from llmosd.architectures.shapes import parameter_count
+from llmosd.architectures.families.table import parameter_count
 from llmosd.architectures.trainable.lora import adapters, merge, peft_config, to_peft
 from llmosd.architectures.trainable.network import Network
 from llmosd.jobs.specs import TrainSpec

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 import factory
 from llmosd.architectures.config import ModelConfig, RopeConfig
-from llmosd.architectures.shapes import expected_shapes, parameter_count
+from llmosd.architectures.families.table import expected_shapes, parameter_count
 from llmosd.jobs.importing.convert import import_model
 from llmosd.jobs.importing.gguf_config import llama3_factors
 from llmosd.jobs.messages import ImportSpec

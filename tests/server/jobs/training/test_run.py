@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import tiny_training
 from factory import tiny_llama_folder, tiny_version
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.shapes import expected_shapes
+from llmosd.architectures.families.table import expected_shapes
 from llmosd.architectures.trainable.registry import from_weights
 from llmosd.errors import (
     FeatureUnavailable,
