@@ -22,6 +22,7 @@ class ForwardBatch:
         tables: (sequences, max_blocks) int32 block numbers, in order of position.
         spans: first row and number of rows of each sequence, rows in order of position.
         adapters: (rows,) int32, the adapter each row goes through; 0 is none.
+        tile_rows: rows of a tile at most.
     """
 
     ids: Tensor
@@ -31,6 +32,7 @@ class ForwardBatch:
     tables: Tensor
     spans: list[tuple[int, int]]
     adapters: Tensor
+    tile_rows: int = 1
 
 
 class LayerCache(NamedTuple):
@@ -45,6 +47,15 @@ class Cache(Protocol):
 
     whole: LayerCache
     layers: list[LayerCache]
+
+
+class PagedStates(Cache, Protocol):
+    """A cache with vectors beside it: (blocks, vectors, hidden_size) float32.
+
+    A sequence's are those of its first block.
+    """
+
+    vectors: Tensor
 
 
 class States(Protocol):
@@ -128,6 +139,25 @@ class Ops(Protocol):
     ) -> Tensor:  # (rows, heads * head_dim)
         """Rotate, store keys and values, and attend causally within each sequence."""
 
+    def store(
+        self,
+        qkv: Tensor,  # (rows, any heads + 2 * kv_heads, head_dim); may be overwritten
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+    ) -> Tensor:
+        """Rotate, and store keys and values; returns `qkv`, its queries rotated."""
+
+    def look(
+        self,
+        queries: Tensor,  # (rows, at least heads, head_dim)
+        heads: int,
+        cache: LayerCache,
+        batch: ForwardBatch,
+        last: Tensor,  # (rows,) int32
+    ) -> Tensor:  # (rows, heads * head_dim)
+        """Attend over what is stored of each row's sequence, up to and with position `last`."""
+
 
 class Architecture(Protocol):
     """A decoder: token ids in, hidden states out, logits for the rows that want them."""
@@ -135,7 +165,8 @@ class Architecture(Protocol):
     def forward(self, batch: ForwardBatch, cache: Any) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm.
 
-        `cache` is a Cache, or the States of an architecture that is in `states.RECURRENT`.
+        `cache` is what Family.memory asks for: a Cache, States where there are no keys and values,
+        PagedStates where there are both.
         """
 
     def logits(self, hidden: Tensor) -> Tensor:

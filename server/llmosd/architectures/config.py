@@ -59,3 +59,5 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     norm_bias: bool = True  # of LayerNorm, gpt2
     head: str = "language"  # "classify", "regress"
     labels: tuple[str, ...] = ()
+    encoder_layers: int = 0  # of an encoder-decoder, whose decoder has num_layers
+    start_id: int = -1  # of an encoder-decoder: ends the prompt, and begins the answer

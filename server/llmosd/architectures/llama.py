@@ -27,7 +27,7 @@ class Llama:
         cosine, sine = rope_tables(config)
         self._rope = ops.vector(cosine), ops.vector(sine)
         self._layers = [
-            _Layer(config, weights, ops, f"model.layers.{index}.")
+            Layer(config, weights, ops, f"model.layers.{index}.")
             for index in range(config.num_layers)
         ]
 
@@ -43,10 +43,11 @@ class Llama:
         return self._ops.linear(hidden, self._head, None)
 
 
-class _Layer:
+class Layer:
     """Attention and feed-forward, each with its norm before it and a residual around it."""
 
     def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> None:
+        """Take the weights whose names begin with `prefix`."""
         self._config = config
         self._ops = ops
         attention, mlp = prefix + "self_attn.", prefix + "mlp."
@@ -83,11 +84,25 @@ class _Layer:
         cache: LayerCache,
         batch: ForwardBatch,
     ) -> Tensor:
+        """(rows, hidden) after the layer, each row having seen those before it."""
+        mixed = self._ops.attend(
+            self.heads(hidden), rope, cache, batch, self._config.sliding_window
+        )
+        return self.feed(self.add(hidden, mixed))
+
+    def heads(self, hidden: Tensor) -> Tensor:
+        """Queries, keys and values, (rows, heads + 2 * kv_heads, head_dim)."""
+        eps = self._config.norm_eps
+        qkv = self._ops.norm_linear(hidden, self._input_norm, eps, self._qkv, self._qkv_bias)
+        return self._split(qkv)
+
+    def add(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """The residual after attention; `hidden` may be overwritten."""
+        return self._ops.add_linear(hidden, mixed, self._output, self._output_bias)
+
+    def feed(self, hidden: Tensor) -> Tensor:
+        """The residual after the feed-forward network; `hidden` may be overwritten."""
         ops, eps = self._ops, self._config.norm_eps
-        qkv = ops.norm_linear(hidden, self._input_norm, eps, self._qkv, self._qkv_bias)
-        heads = self._split(qkv)
-        mixed = ops.attend(heads, rope, cache, batch, self._config.sliding_window)
-        hidden = ops.add_linear(hidden, mixed, self._output, self._output_bias)
         inner = ops.norm_gate(hidden, self._post_norm, eps, self._gate_up, self._gate_up_bias)
         return ops.add_linear(hidden, inner, self._down, self._down_bias)
 

@@ -24,7 +24,7 @@ class Recurrent:
         embedding = weights("embed_tokens.weight")
         self._table = ops.table(embedding)
         self._layers = [
-            _Layer(config.architecture, weights, ops, f"layers.{index}.rnn.")
+            Layer(config.architecture, weights, ops, f"layers.{index}.rnn.")
             for index in range(config.num_layers)
         ]
         head = embedding if config.tie_embeddings else weights("lm_head.weight")
@@ -33,7 +33,7 @@ class Recurrent:
     def forward(self, batch: ForwardBatch, cache: States) -> Tensor:
         """Hidden states (rows, hidden_size) of the last layer; `cache` has the next states."""
         x = self._ops.embed(self._table, batch.ids)
-        walk = _walk(batch)
+        walk = walk_of(batch)
         for layer, states in zip(self._layers, cache.layers, strict=True):
             x = layer.forward(x, states, walk)
         return x
@@ -43,7 +43,7 @@ class Recurrent:
         return self._ops.linear(hidden, self._head, None)
 
 
-class _Walk(NamedTuple):
+class Walk(NamedTuple):
     """A batch in time: where states are, who begins, and (rows, sequences) of every place."""
 
     slots: Tensor
@@ -51,21 +51,28 @@ class _Walk(NamedTuple):
     places: list[tuple[Tensor, Tensor]]
 
 
-def _walk(batch: ForwardBatch) -> _Walk:
-    starts, counts = np.array(batch.spans, np.int64).T
+def walk_of(batch: ForwardBatch) -> Walk:
+    """Of a step: states are where the first column of the tables says."""
+    begins = batch.positions[torch.tensor([first for first, _ in batch.spans])] == 0
+    return Walk(batch.tables[:, 0].long(), begins, places_of(batch.spans))
+
+
+def places_of(spans: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
+    """Rows and sequences of every place in time."""
+    starts, counts = np.array(spans, np.int64).T
     places = []
     for place in range(counts.max()):
         going = np.flatnonzero(counts > place)
         rows = torch.from_numpy(starts[going] + place)
         places.append((rows, torch.from_numpy(going)))
-    begins = batch.positions[torch.from_numpy(starts)] == 0
-    return _Walk(batch.tables[:, 0].long(), begins, places)
+    return places
 
 
-class _Layer:
+class Layer:
     """One layer of cells."""
 
     def __init__(self, kind: str, weights: Weights, ops: Ops, prefix: str) -> None:
+        """Take the weights whose names begin with `prefix`."""
         self._kind = kind
         self._ops = ops
         self._input = ops.weight(weights(prefix + "weight_ih_l0"))
@@ -73,14 +80,14 @@ class _Layer:
         self._input_bias = ops.vector(weights(prefix + "bias_ih_l0"))
         self._state_bias = ops.vector(weights(prefix + "bias_hh_l0"))
 
-    def forward(self, x: Tensor, states: Tensor, walk: _Walk) -> Tensor:
+    def forward(self, x: Tensor, states: Tensor, walk: Walk) -> Tensor:
         """(rows, hidden) of this layer; `states` (slots, vectors, hidden) are moved on."""
         inputs = self._ops.linear(x, self._input, self._input_bias)
         now = states[walk.slots]
         now[walk.begins] = 0.0
         # The same vector where there is only one: copies, and the hidden state is kept last.
         hidden, cell = now[:, 0].to(x.dtype, copy=True), now[:, -1].clone()
-        out = torch.empty_like(x)
+        out = x.new_empty(len(x), hidden.shape[1])
         for rows, going in walk.places:
             gates = self._ops.linear(hidden[going], self._state, self._state_bias)
             out[rows] = self._step(inputs[rows], gates, hidden, cell, going)

@@ -83,21 +83,43 @@ class TorchOps(Ops):
         window: int,
     ) -> Tensor:
         """Store, then attend sequence by sequence over the gathered blocks."""
+        heads = qkv.shape[1] - 2 * cache.keys.shape[1]
+        qkv = self.store(qkv, rope, cache, batch)
+        return self._look(qkv[:, :heads], cache, batch, batch.positions, window)
+
+    def store(
+        self,
+        qkv: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+    ) -> Tensor:
+        """Rotate queries and keys; scatter keys and values."""
         kv_heads = cache.keys.shape[1]
-        heads = qkv.shape[1] - 2 * kv_heads
-        query, key, value = qkv.split([heads, kv_heads, kv_heads], dim=1)
+        query, key, value = qkv.split([qkv.shape[1] - 2 * kv_heads, kv_heads, kv_heads], dim=1)
         if rope is not None:
             query, key = (_rotate(part, *rope, batch.positions) for part in (query, key))
         block = cache.values.shape[2]
         blocks, offsets = batch.slots // block, batch.slots % block
         cache.keys[blocks, :, :, offsets] = key
         cache.values[blocks, :, offsets] = value
+        return query
+
+    def look(
+        self, queries: Tensor, heads: int, cache: LayerCache, batch: ForwardBatch, last: Tensor
+    ) -> Tensor:
+        """Sequence by sequence over the gathered blocks."""
+        return self._look(queries[:, :heads], cache, batch, last, 0)
+
+    def _look(
+        self, query: Tensor, cache: LayerCache, batch: ForwardBatch, last: Tensor, window: int
+    ) -> Tensor:
         out = torch.empty_like(query)
         for sequence, (start, count) in enumerate(batch.spans):
             rows = slice(start, start + count)
-            positions = batch.positions[rows]
-            out[rows] = _attend_one(query[rows], positions, cache, batch.tables[sequence], window)
-        return out.reshape(len(qkv), -1)
+            table = batch.tables[sequence]
+            out[rows] = _attend_one(query[rows], last[rows], cache, table, window)
+        return out.reshape(len(query), -1)
 
 
 def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, positions: Tensor) -> Tensor:

@@ -105,13 +105,42 @@ class KernelOps(Ops):
         window: int,
     ) -> Tensor:
         """Rotate and store, then attend tile by tile over the block tables."""
-        keys, values = cache.keys.numpy(), cache.values.numpy()
+        heads = qkv.shape[1] - 2 * cache.keys.shape[1]
+        return self._look(
+            self.store(qkv, rope, cache, batch), heads, cache, batch, batch.positions, window
+        )
+
+    def store(
+        self,
+        qkv: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        cache: LayerCache,
+        batch: ForwardBatch,
+    ) -> Tensor:
+        """Rotate and store."""
         cosine, sine = (_NO_ROPE, _NO_ROPE) if rope is None else (t.numpy() for t in rope)
-        rows, all_heads, head_dim = qkv.shape
-        heads = qkv.numpy()
         positions, slots = batch.positions.numpy(), batch.slots.numpy()
-        rotate_and_store(heads, cosine, sine, positions, slots, keys, values)
-        out = torch.empty(rows, all_heads - 2 * keys.shape[1], head_dim)
+        keys, values = cache.keys.numpy(), cache.values.numpy()
+        rotate_and_store(qkv.numpy(), cosine, sine, positions, slots, keys, values)
+        return qkv
+
+    def look(
+        self, queries: Tensor, heads: int, cache: LayerCache, batch: ForwardBatch, last: Tensor
+    ) -> Tensor:
+        """Tile by tile over the block tables."""
+        return self._look(queries, heads, cache, batch, last, 0)
+
+    def _look(
+        self,
+        queries: Tensor,
+        heads: int,
+        cache: LayerCache,
+        batch: ForwardBatch,
+        last: Tensor,
+        window: int,
+    ) -> Tensor:
+        out = torch.empty(len(queries), heads, queries.shape[2])
+        keys, values = cache.keys.numpy(), cache.values.numpy()
         tables, tiles = batch.tables.numpy(), batch.tiles.numpy()
-        attend(heads, keys, values, tables, tiles, positions, window, out.numpy())
-        return out.view(rows, -1)
+        attend(queries.numpy(), keys, values, tables, tiles, last.numpy(), window, out.numpy())
+        return out.view(len(queries), -1)

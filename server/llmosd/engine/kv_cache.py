@@ -1,4 +1,4 @@
-"""The paged key-value cache's memory: keys and values of all layers."""
+"""The paged cache's memory: keys and values of all layers, and vectors beside them."""
 
 import math
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import LayerCache
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.families.table import family_of
 
 # Positions per block; llmos_kernels.attention is written for it.
 BLOCK_TOKENS = 16
@@ -32,7 +33,8 @@ class KVCache:
         Keys have the shape that LayerCache says. In memory they lie so, too, where
         `transposed_keys`; else as values do, which is what a GPU's matrix units read.
         """
-        heads, layers = config.num_kv_heads, config.num_layers
+        memory = family_of(config.architecture).memory(config)
+        heads, layers = config.num_kv_heads, memory.layers
         shape = (layers, num_blocks, heads, BLOCK_TOKENS, config.head_dim)
         values = _zeros(shape, device, dtype)
         if transposed_keys:
@@ -40,12 +42,15 @@ class KVCache:
         else:
             keys = _zeros(shape, device, dtype).transpose(3, 4)
         self.whole = LayerCache(keys, values)
+        vectors = (num_blocks, memory.vectors, config.hidden_size)
+        self.vectors = _zeros(vectors, device, torch.float32)
         self.layers = [LayerCache(*pair) for pair in zip(*self.whole, strict=True)]
 
     def copy(self, source: int, target: int) -> None:
         """Copy one block's content in every layer."""
         for part in self.whole:
             part[:, target] = part[:, source]
+        self.vectors[target] = self.vectors[source]
 
 
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

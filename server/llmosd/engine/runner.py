@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llmosd.architectures.architecture import Architecture, ForwardBatch
+from llmosd.architectures.spans import tiles_of
 from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.slices import Slice
@@ -75,11 +76,12 @@ class Runner:
         return ForwardBatch(
             ids=put(np.asarray(ids, np.int64)),
             positions=put(np.array(positions, np.int32)),
-            tiles=put(_tiles(spans, self._rows_per_tile)),
+            tiles=put(tiles_of(spans, self._rows_per_tile)),
             slots=put(np.array(slots, np.int64)),
             tables=put(tables),
             spans=spans,
             adapters=put(np.zeros(len(ids), np.int32)),
+            tile_rows=self._rows_per_tile,
         )
 
     def _put(self, array: NDArray[np.generic]) -> Tensor:
@@ -97,13 +99,3 @@ def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:
     if not array.size:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def _tiles(spans: list[tuple[int, int]], rows: int) -> NDArray[np.int32]:
-    """Spans cut into `rows` rows at most; see ForwardBatch.tiles."""
-    cut = [
-        (first, min(rows, start + count - first), sequence)
-        for sequence, (start, count) in enumerate(spans)
-        for first in range(start, start + count, rows)
-    ]
-    return np.array(cut, np.int32)

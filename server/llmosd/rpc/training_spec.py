@@ -39,6 +39,7 @@ _OBJECTIVES: dict[str, tuple[Objective, ...]] = {
 _FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
 # The most of each size: far beyond what one machine trains, near enough to be counted at once.
 _SIZES = {
+    "encoder_layers": 1024,
     "num_layers": 1024,
     "hidden_size": 1 << 18,
     "intermediate_size": 1 << 20,

@@ -69,14 +69,15 @@ class GenerationDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """What the model's author says about generating with it; None: said nothing.
 
     With `add_bos`, a raw prompt starts with `bos_token_id`; a rendered chat template says itself
-    what it starts with. The answer ends at any of `eos_token_ids`, the first of which is
-    `eos_token`.
+    what it starts with. A prompt ends with `start_token_id`, where there is one. The answer ends
+    at any of `eos_token_ids`, the first of which is `eos_token`.
     """
 
     bos_token: str | None = None
     eos_token: str | None = None
     add_bos: bool = False
     bos_token_id: int | None = None
+    start_token_id: int | None = None
     eos_token_ids: list[int] = []
     temperature: float | None = None
     top_p: float | None = None

@@ -58,14 +58,19 @@ class TextModel:
     async def encode(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text.
 
-        With `add_special` the tokenizer's beginning-of-sequence token comes first, where the model
-        wants one; without `parse_special`, control tokens in the text are ordinary characters.
+        With `add_special` the tokenizer's beginning-of-sequence token comes first, and the token
+        that ends a prompt last, where the model wants them; without `parse_special`, control tokens
+        in the text are ordinary characters.
         """
         encode = self._encode_special if parse_special else self._encode_plain
         ids = await self._run(text, encode)
-        bos = self.defaults.bos_token_id
-        if add_special and self.defaults.add_bos and bos is not None and ids[:1] != [bos]:
-            return [bos, *ids]
+        if not add_special:
+            return ids
+        bos, start = self.defaults.bos_token_id, self.defaults.start_token_id
+        if self.defaults.add_bos and bos is not None and ids[:1] != [bos]:
+            ids = [bos, *ids]
+        if start is not None and ids[-1:] != [start]:
+            ids = [*ids, start]
         return ids
 
     async def render_chat(

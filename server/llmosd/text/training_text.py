@@ -33,11 +33,18 @@ class TrainingText(TextModel):
         """Ids of a text somebody wrote."""
         return self._encode_plain(text)
 
+    @property
+    def start(self) -> list[int]:
+        """What ends a prompt, if anything does."""
+        start = self.defaults.start_token_id
+        return [] if start is None else [start]
+
     async def prompt(self, text: str) -> list[int]:
         """Ids of a question to a model with a template, of a beginning to any other."""
         if self._template is None:
             begin = [self.defaults.bos_token_id] if self.defaults.add_bos else []
-            return [token for token in begin if token is not None] + self.plain(text)
+            ids = [token for token in begin if token is not None] + self.plain(text)
+            return ids + self.start
         marks: dict[str, str] = {}
         message = {"role": "user", "content": self._hide(text, marks)}
         return self._ids(await self._rendered([message], generation_prompt=True), marks)

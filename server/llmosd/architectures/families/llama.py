@@ -14,14 +14,15 @@ def _shapes(config: ModelConfig) -> Shapes:
     for layer in range(config.num_layers):
         prefix = f"model.layers.{layer}"
         shapes[f"{prefix}.input_layernorm.weight"] = (hidden,)
-        shapes |= _attention(config, f"{prefix}.self_attn")
+        shapes |= attention(config, f"{prefix}.self_attn")
         shapes[f"{prefix}.post_attention_layernorm.weight"] = (hidden,)
-        shapes |= _mlp(config, f"{prefix}.mlp")
+        shapes |= mlp(config, f"{prefix}.mlp")
     shapes["model.norm.weight"] = (hidden,)
     return shapes | head(config)
 
 
-def _attention(config: ModelConfig, prefix: str) -> Shapes:
+def attention(config: ModelConfig, prefix: str) -> Shapes:
+    """Queries, keys, values, and what comes out."""
     queries = config.num_heads * config.head_dim
     keys = config.num_kv_heads * config.head_dim
     shapes: Shapes = {}
@@ -33,7 +34,8 @@ def _attention(config: ModelConfig, prefix: str) -> Shapes:
     return shapes | linear(f"{prefix}.o_proj", config.hidden_size, queries, bias=config.output_bias)
 
 
-def _mlp(config: ModelConfig, prefix: str) -> Shapes:
+def mlp(config: ModelConfig, prefix: str) -> Shapes:
+    """The gated feed-forward network."""
     hidden, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
     return (
         linear(f"{prefix}.gate_proj", inner, hidden, bias=bias)
@@ -42,7 +44,7 @@ def _mlp(config: ModelConfig, prefix: str) -> Shapes:
     )
 
 
-def _inner(hidden: int) -> int:
+def gated_inner(hidden: int) -> int:
     """Three matrices of this size are two of four times the hidden size (Shazeer, 2020)."""
     return -(-8 * hidden // 3 // 32) * 32
 
@@ -57,7 +59,7 @@ LLAMA = Family(
     served={"cpu": (*FLOATS, "int8", "int4"), "cuda": FLOATS},
     objectives=DECODER,
     defaults=_DEFAULTS,
-    inner=_inner,
+    inner=gated_inner,
 )
 ENCODER = Family(
     name="encoder",
@@ -67,7 +69,7 @@ ENCODER = Family(
     served={},
     objectives=BIDIRECTIONAL,
     defaults=_DEFAULTS,
-    inner=_inner,
+    inner=gated_inner,
     whole=True,
     causal=False,
 )

@@ -11,10 +11,11 @@ from llmosd.architectures.families.family import Family, Shapes
 from llmosd.architectures.families.gpt2 import GPT2
 from llmosd.architectures.families.llama import ENCODER, LLAMA
 from llmosd.architectures.families.recurrent import GRU, LSTM, RNN
+from llmosd.architectures.families.seq2seq import SEQ2SEQ, SEQ2SEQ_LSTM
 from llmosd.errors import InvalidField
 
 GROUP = "llmosd.families"
-_OURS = {each.name: each for each in (LLAMA, GPT2, ENCODER, LSTM, GRU, RNN)}
+_OURS = {each.name: each for each in (LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM)}
 
 
 def family_of(name: str) -> Family:

@@ -6,11 +6,11 @@ from torch.nn import functional
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.trainable.attention import attend
 from llmosd.architectures.trainable.layout import Layout
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import Layered
 from llmosd.architectures.trainable.parts import Linear, gelu
 
 
-class GPT2(Network):
+class GPT2(Layered):
     """Embeddings of token and position, blocks, norm, head."""
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:

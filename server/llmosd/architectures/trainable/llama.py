@@ -11,13 +11,13 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.rope import rope_tables
 from llmosd.architectures.trainable.attention import attend
 from llmosd.architectures.trainable.layout import Layout
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import Layered
 from llmosd.architectures.trainable.parts import Linear, RMSNorm, rotate, silu_multiply
 
 _Rope = tuple[Tensor, Tensor]
 
 
-class Llama(Network):
+class Llama(Layered):
     """Embedding, layers, norm, head."""
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
@@ -67,31 +67,43 @@ class _Body(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(
-            _Layer(config, dropout, causal=causal) for _ in range(config.num_layers)
+            Layer(config, dropout, causal=causal) for _ in range(config.num_layers)
         )
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """Attention and feed-forward, each with its norm before it and a residual around it."""
 
     def __init__(self, config: ModelConfig, dropout: float, *, causal: bool) -> None:
+        """`causal`: tokens see only what is before them."""
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.self_attn = _Attention(config, dropout, causal=causal)
+        self.self_attn = Attention(config, dropout, causal=causal)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = _FeedForward(config)
         self.dropout = dropout
 
     def forward(self, x: Tensor, layout: Layout, rope: _Rope) -> Tensor:
+        """(tokens, hidden) after the layer."""
+        return self.fed(self.attended(x, layout, rope))
+
+    def attended(self, x: Tensor, layout: Layout, rope: _Rope) -> Tensor:
+        """The residual after attention."""
         mixed = self.self_attn(self.input_layernorm(x), layout, rope)
-        x = x + functional.dropout(mixed, self.dropout, self.training)
+        return x + functional.dropout(mixed, self.dropout, self.training)
+
+    def fed(self, x: Tensor) -> Tensor:
+        """The residual after the feed-forward network."""
         inner = self.mlp(self.post_attention_layernorm(x))
         return x + functional.dropout(inner, self.dropout, self.training)
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Of tokens over those of their own example."""
+
     def __init__(self, config: ModelConfig, dropout: float, *, causal: bool) -> None:
+        """`causal`: tokens see only what is before them."""
         super().__init__()
         hidden, size = config.hidden_size, config.head_dim
         queries, keys = config.num_heads * size, config.num_kv_heads * size
@@ -107,6 +119,7 @@ class _Attention(nn.Module):
         self.causal = causal
 
     def forward(self, x: Tensor, layout: Layout, rope: _Rope) -> Tensor:
+        """(tokens, hidden)."""
         query, key, value = (
             product(x).view(len(x), -1, self.head_dim)
             for product in (self.q_proj, self.k_proj, self.v_proj)

@@ -81,6 +81,7 @@ class Network(nn.Module, ABC):
         """(vocabulary, hidden) weights of the scores of the next token."""
         return self.embedding if self.config.tie_embeddings else self.lm_head.weight
 
+    @abstractmethod
     def forward(
         self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
     ) -> Tensor:
@@ -94,6 +95,30 @@ class Network(nn.Module, ABC):
         Returns:
             (tokens, hidden) float32, or what autocast makes of it.
         """
+
+    def scores(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """(examples, labels), or (examples, 1) grades, of (tokens, hidden) states.
+
+        An encoder's examples are the means of their tokens; a decoder's are their last token, as
+        it alone has seen the rest.
+        """
+        ends = torch.tensor(lengths, device=hidden.device).cumsum(0)
+        if self.causal:
+            pooled = hidden.index_select(0, ends - 1)
+        else:
+            parts = hidden.float().split(lengths)
+            pooled = torch.stack([part.mean(0) for part in parts])
+        scores: Tensor = self.score(pooled)
+        return scores.float()
+
+
+class Layered(Network):
+    """A network that is one layer after another, all over the same tokens."""
+
+    def forward(
+        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
+    ) -> Tensor:
+        """See Network.forward."""
         layout = layout_of(lengths, ids.device)
         x = self.embed(ids, layout)
         if perturbation is not None:
@@ -123,21 +148,6 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def normalized(self, x: Tensor) -> Tensor:
         """The last norm."""
-
-    def scores(self, hidden: Tensor, lengths: tuple[int, ...]) -> Tensor:
-        """(examples, labels), or (examples, 1) grades, of (tokens, hidden) states.
-
-        An encoder's examples are the means of their tokens; a decoder's are their last token, as
-        it alone has seen the rest.
-        """
-        ends = torch.tensor(lengths, device=hidden.device).cumsum(0)
-        if self.causal:
-            pooled = hidden.index_select(0, ends - 1)
-        else:
-            parts = hidden.float().split(lengths)
-            pooled = torch.stack([part.mean(0) for part in parts])
-        scores: Tensor = self.score(pooled)
-        return scores.float()
 
 
 def linear_names(network: nn.Module) -> list[str]:

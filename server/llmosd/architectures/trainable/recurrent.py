@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.trainable.layout import Layout
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import Layered, Network
 
 _CELLS: dict[str, Callable[[int, int], nn.RNNBase]] = {
     "rnn": nn.RNN,
@@ -20,7 +20,7 @@ _CELLS: dict[str, Callable[[int, int], nn.RNNBase]] = {
 }
 
 
-class Recurrent(Network):
+class Recurrent(Layered):
     """Embedding, layers, head; dropout between layers alone (Zaremba et al., 2014)."""
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
@@ -42,7 +42,7 @@ class Recurrent(Network):
 
     def shared(self, layout: Layout) -> "Order":
         """The tokens in order of time."""
-        return _in_time(layout.positions)
+        return in_time(layout.positions)
 
     def blocks(self) -> nn.ModuleList:
         """The layers."""
@@ -60,17 +60,24 @@ class Recurrent(Network):
         then the first loss must not be above that of guessing: 3 / sqrt(hidden) at most. Biases
         are zero but an LSTM's forget gates, which begin open (Jozefowicz et al., 2015).
         """
-        size = self.config.hidden_size
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.dim() == 1:
-                    parameter.zero_()
-                    if self.config.architecture == "lstm" and name.endswith("bias_ih_l0"):
-                        parameter[size : 2 * size] = 1.0
-                else:
-                    in_layer = name.startswith("layers.")
-                    std = 1 / math.sqrt(3 * size) if in_layer else min(0.2, 3 / math.sqrt(size))
-                    parameter.normal_(0.0, std, generator=generator)
+        initialize_cells(self, generator)
+
+
+def initialize_cells(network: Network, generator: Generator) -> None:
+    """See Recurrent.initialize."""
+    size = network.config.hidden_size
+    open_gates = network.config.architecture not in ("rnn", "gru")
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.dim() == 1:
+                parameter.zero_()
+                if open_gates and name.endswith("bias_ih_l0"):
+                    own = len(parameter) // 4
+                    parameter[own : 2 * own] = 1.0
+            else:
+                table = name in {"embed_tokens.weight", "lm_head.weight"}
+                std = min(0.2, 3 / math.sqrt(size)) if table else 1 / math.sqrt(3 * size)
+                parameter.normal_(0.0, std, generator=generator)
 
 
 class Order(NamedTuple):
@@ -80,27 +87,30 @@ class Order(NamedTuple):
         tokens: (tokens,) int64, the token of each place; the longest example comes first.
         places: (tokens,) int64, the place of each token.
         sizes: (longest,) int64 on the CPU, examples that reach so far.
+        ranks: (examples,) int64, where each example is among them, the longest being first.
+        examples: (examples,) int64, the example of each rank.
     """
 
     tokens: Tensor
     places: Tensor
     sizes: Tensor
+    ranks: Tensor
+    examples: Tensor
 
 
-def _in_time(positions: Tensor) -> Order:
+def in_time(positions: Tensor) -> Order:
     """By place in the example, the longest examples first."""
     starts = (positions == 0).nonzero().squeeze(1)
     ends = torch.cat([starts[1:], starts.new_tensor([len(positions)])])
     lengths = ends - starts
     rank = torch.empty_like(lengths)
-    rank[lengths.argsort(descending=True, stable=True)] = torch.arange(
-        len(lengths), device=lengths.device
-    )
+    examples = lengths.argsort(descending=True, stable=True)
+    rank[examples] = torch.arange(len(lengths), device=lengths.device)
     key = positions * len(lengths) + rank.repeat_interleave(lengths)
     tokens = key.argsort()
     places = torch.empty_like(tokens)
     places[tokens] = torch.arange(len(tokens), device=tokens.device)
-    return Order(tokens, places, positions.bincount().cpu())
+    return Order(tokens, places, positions.bincount().cpu(), rank, examples)
 
 
 class _Layer(nn.Module):

@@ -60,6 +60,6 @@ class RowEncoder:
             return await self._text.conversation(
                 [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
             )
-        before = self._begin + self._text.plain(prompt)
+        before = self._begin + self._text.plain(prompt) + self._text.start
         own = self._text.plain(answer) + self._end
         return Encoded(before + own, [0] * len(before) + [1] * len(own))

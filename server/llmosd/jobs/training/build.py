@@ -34,8 +34,10 @@ _MASKS = ("[MASK]", "<mask>")
 class Parts:
     """What a run trains, and with what; `mask_id` is the token that hides others."""
 
-    def __init__(self, spec: TrainSpec, data: TokenizedDataset, tokenizer: bytes) -> None:
-        """Read or draw the weights.
+    def __init__(
+        self, spec: TrainSpec, data: TokenizedDataset, tokenizer: bytes, start_id: int = -1
+    ) -> None:
+        """Read or draw the weights; `start_id` is the token that ends prompts.
 
         Raises:
             InvalidField, InvalidDataset, FeatureUnavailable, DataCorrupt.
@@ -43,7 +45,7 @@ class Parts:
         words = Tokenizer.from_str(tokenizer.decode())
         found = (words.token_to_id(name) for name in _MASKS)
         self.mask_id = next((each for each in found if each is not None), -1)
-        self.config = model_config(spec, data, words.get_vocab_size())
+        self.config = model_config(spec, data, words.get_vocab_size(), start_id)
         if self.mask_id < 0:
             # A word more than the tokenizer has; see `model_config`.
             self.mask_id = self.config.vocab_size - 1
@@ -70,7 +72,9 @@ class Parts:
         return OBJECTIVES[spec.objective](settings, other)
 
 
-def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelConfig:
+def model_config(
+    spec: TrainSpec, data: TokenizedDataset, words: int, start_id: int = -1
+) -> ModelConfig:
     """Of the network: the start's own, or what `spec.shape` says; with the objective's head.
 
     From scratch, masked words get a word of their own where the tokenizer has none.
@@ -84,6 +88,7 @@ def model_config(spec: TrainSpec, data: TokenizedDataset, words: int) -> ModelCo
     else:
         extra = int(spec.objective == "masked_language_model")
         config = fresh_config(spec, words + extra)
+        config = msgspec.structs.replace(config, start_id=start_id)
     if spec.sequence_length > config.context_length:
         raise InvalidField.of(
             "sequence_length", f"the model reads {config.context_length} tokens at most"

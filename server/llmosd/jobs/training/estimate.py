@@ -86,7 +86,7 @@ def _bytes_per_token(spec: TrainSpec, config: ModelConfig) -> int:
     layer = _saved_floats(spec, config)
     # The last layers' gradients, while their inputs are still there.
     working = 4 * hidden + 3 * inner
-    layers = config.num_layers
+    layers = config.num_layers + config.encoder_layers
     if spec.gradient_checkpointing:
         floats = layers * hidden + layer + working
     else:
@@ -131,9 +131,10 @@ def _operations(spec: TrainSpec, config: ModelConfig, tokens: int) -> int:
     """Two per weight and token forward, two for inputs' gradients, two for weights'."""
     tables = config.vocab_size * config.hidden_size
     products = parameter_count(config) - (0 if config.tie_embeddings else tables)
+    layers = config.num_layers + config.encoder_layers
     attends = family_of(config.architecture).memory(config).layers
     attended = spec.sequence_length if attends else 0
-    forward = 2 * products + 4 * config.num_layers * config.hidden_size * attended
+    forward = 2 * products + 4 * layers * config.hidden_size * attended
     passes = 3 if spec.method == "full" else 2
     passes += int(spec.gradient_checkpointing) + int(spec.objective in {"dpo", "distill"})
     passes += 3 * int(spec.objective == "kto")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from llmosd.architectures.families.table import family_of
 from llmosd.errors import InvalidField
 from llmosd.jobs.data.tokenize import TokenizeOptions, tokenize_dataset
 from llmosd.jobs.data.tokenized import TokenizedDataset
@@ -101,14 +102,35 @@ def _model_files(
     spec: TrainSpec, folder: Path, reader: DatasetReader, progress: Progress
 ) -> ModelFiles:
     """Of the version that is named, or trained now, once for all restarts of the run."""
-    source = spec.init_from or spec.tokenizer
-    if source:
-        return _read(Path(source))
+    if spec.init_from:
+        return _read(Path(spec.init_from))
+    if family_of(spec.family).starts:
+        return _with_start(_tokenizer_files(spec, folder, reader, progress))
+    return _tokenizer_files(spec, folder, reader, progress)
+
+
+def _tokenizer_files(
+    spec: TrainSpec, folder: Path, reader: DatasetReader, progress: Progress
+) -> ModelFiles:
+    """Of a network from scratch: another version's, or trained now."""
+    if spec.tokenizer:
+        return _read(Path(spec.tokenizer))
     if not (folder / TOKENIZER).exists():
         made = train_tokenizer(reader, spec.tokenizer_kind, spec.vocabulary_size, progress)
         write_durably(folder, GENERATION, encode_json(made.defaults))
         write_durably(folder, TOKENIZER, made.tokenizer_json)
     return _read(folder)
+
+
+def _with_start(files: ModelFiles) -> ModelFiles:
+    """For an encoder-decoder: the end token ends the prompt, too, and nothing else begins it."""
+    defaults = msgspec.json.decode(files.generation, type=GenerationDefaults)
+    if not defaults.eos_token_ids:
+        raise InvalidField.of("tokenizer_from", "its tokenizer has no end token")
+    changed = msgspec.structs.replace(
+        defaults, add_bos=False, start_token_id=defaults.eos_token_ids[0]
+    )
+    return ModelFiles(files.tokenizer, encode_json(changed))
 
 
 def _read(folder: Path) -> ModelFiles:

@@ -93,10 +93,11 @@ class _Run:
     ) -> None:
         self._spec, self._folder = spec, folder
         self._events, self._control = events, control
-        self._parts = Parts(spec, data, files.tokenizer)
+        self._generation = msgspec.json.decode(files.generation, type=GenerationDefaults)
+        start = self._generation.start_token_id
+        self._parts = Parts(spec, data, files.tokenizer, -1 if start is None else start)
         self._tokenizer = Tokenizer.from_str(files.tokenizer.decode())
         self._prompts = files.prompts
-        self._generation = msgspec.json.decode(files.generation, type=GenerationDefaults)
         self._trainer = self._make_trainer(data, validation)
         run = digest_of(identity + data.digest.encode())
         self._checkpoints = Checkpoints(folder / CHECKPOINTS, run=run, keep=spec.keep_checkpoints)
