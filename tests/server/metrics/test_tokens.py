@@ -33,11 +33,11 @@ def test_characters(text, tokens):
 
 
 def test_as_nltk(shared_data):
-    """Of captions, 995 in 1,000 are cut as NLTK cuts them; without the Treebank's rules fewer."""
+    """Of captions, 998 in 1,000 are cut as NLTK cuts them; without the Treebank's rules fewer."""
     lines = shared_data("texygen.coco.test.txt").read_text().lower().splitlines()[:3000]
     cut = NLTKWordTokenizer().tokenize
     expected = [cut(line) for line in lines]
     same = sum(words(line) == tokens for line, tokens in zip(lines, expected, strict=True))
-    assert same >= 0.995 * len(lines)
+    assert same >= 0.998 * len(lines)
     split = sum(line.split() == tokens for line, tokens in zip(lines, expected, strict=True))
     assert split < 0.5 * len(lines)
