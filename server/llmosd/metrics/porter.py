@@ -1,8 +1,8 @@
 """Stems of English words: "connections", "connected" and "connect" are "connect".
 
 Porter, 1980, "An algorithm for suffix stripping", with the changes that NLTK's stemmer has, which
-published ROUGE figures are computed with. The library `snowballstemmer` has the algorithm without
-them: its stems of one in forty words of XSum's summaries are others ("always", "aged").
+rouge-score uses. The library `snowballstemmer` has the algorithm without them: its stems of one in
+forty words of XSum's summaries are others ("always", "aged").
 """
 
 from collections.abc import Mapping
