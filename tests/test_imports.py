@@ -46,6 +46,7 @@ RULES = {
     "architectures": (BASE, {"torch", "numpy"}),
     "objectives": ({"architectures.config", "architectures.trainable", *BASE}, {"torch"}),
     "quantizers": (BASE, {"torch"}),
+    "metrics": (BASE, {"numpy", "sacrebleu"}),
     "store": ({"ipc", *BASE}, set()),
     "ipc": (BASE, set()),
     **{name: (BASE, set()) for name in BASE},
@@ -53,6 +54,7 @@ RULES = {
 HEAVY = {
     "torch", "triton", "numba", "numpy", "grpc", "llmos", "llmos_kernels", "safetensors", "tokenizers",
     "jinja2", "protovalidate", "llguidance", "transformers", "gguf", "peft", "trl", "llmos_client",
+    "sacrebleu", "rouge_score", "nltk",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""How good texts and answers are: one file per family, chosen by registry."""
