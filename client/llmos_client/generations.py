@@ -79,6 +79,8 @@ class EffectiveParameters:
     frequency_penalty: float | None = None
     seed: int | None = None
     n: int | None = None
+    beams: int | None = None
+    length_penalty: float | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     max_tokens: int | None = None
     min_tokens: int | None = None

@@ -33,6 +33,8 @@ class SamplingOptions(TypedDict, total=False):
     frequency_penalty: float | None
     seed: int | None
     n: int | None
+    beams: int | None
+    length_penalty: float | None
     logit_bias: Mapping[int, float]
     max_tokens: int | None
     min_tokens: int | None

@@ -26,6 +26,8 @@ _SAMPLING = (
     "frequency_penalty",
     "seed",
     "n",
+    "beams",
+    "length_penalty",
 )
 
 

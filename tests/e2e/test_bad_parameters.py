@@ -79,6 +79,8 @@ NUMBERS = {
     "sampling__repetition_penalty": [NAN, INF, -INF, 0.0, -1.0, 10.1],
     "sampling__presence_penalty": [NAN, INF, -INF, -2.1, 2.1],
     "sampling__frequency_penalty": [NAN, INF, -INF, -2.1, 2.1],
+    "sampling__beams": [0, 33, 2**32 - 1],
+    "sampling__length_penalty": [NAN, INF, -INF, -5.1, 5.1, 1.0],
 }
 CASES = [
     pytest.param(path, value, id=f"{path.rpartition('__')[2]}={str(value)[:24]}")

@@ -19,6 +19,8 @@ PARAMETERS: dict[str, tuple[type, str]] = {
     "repetition_penalty": (float, "Above 1: repeat less."),
     "presence_penalty": (float, "Subtracted from tokens already in the answer."),
     "frequency_penalty": (float, "Subtracted per occurrence in the answer."),
+    "beams": (int, "Beam search: follow the likeliest beginnings, this many at once."),
+    "length_penalty": (float, "Of beam search: 0 prefers short answers, above 1 long ones."),
 }
 
 

@@ -56,5 +56,11 @@ class Sampler(Protocol):
     def draw(self, logits: Tensor, draws: list[Draw]) -> list[TokenOut]:
         """Draw one token per row of `logits` (rows, vocab_size) float32, which is overwritten."""
 
+    def best(self, logits: Tensor, draws: list[Draw], count: int) -> list[list[tuple[int, float]]]:
+        """The `count` likeliest tokens of each row, with log-probabilities, most likely first.
+
+        Tokens that a request does not allow here are left out; its bias moves the others.
+        """
+
     def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
         """Log-probabilities of one token per row of `logits`; rows beyond those are ignored."""

@@ -6,6 +6,7 @@ import time
 import msgspec
 from torch import Tensor
 
+from llmosd.engine.beams import BeamSearch
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.draws import Draw, Sampler
 from llmosd.engine.grammar import Matcher
@@ -15,7 +16,7 @@ from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
 from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
-from llmosd.errors import DeadlineUnattainable, LlmosError
+from llmosd.errors import DeadlineUnattainable, LlmosError, QueueFull
 from llmosd.ipc.messages import (
     EngineStats,
     Heartbeat,
@@ -40,6 +41,7 @@ class Engine:
         self._pool = pool
         self.refused: dict[int, LlmosError] = {}
         """Generations that could not go on in the last step, and why; the caller clears it."""
+        self._beams = BeamSearch(scheduler)
         self._reporter = Reporter(scheduler)
         self._steps = 0
         self._prompt_tokens = self._cached_tokens = 0
@@ -73,6 +75,8 @@ class Engine:
     def cancel(self, request_id: int, choice: int) -> None:
         """End a generation, or one answer, before the next step."""
         self._scheduler.remove(request_id, choice)
+        if choice < 0:
+            self._beams.forget(request_id)
 
     def step(self) -> StepResult:
         """Run one batch; every sequence that reaches its end draws a token.
@@ -82,20 +86,22 @@ class Engine:
         """
         now = time.monotonic()
         for request_id in self._scheduler.drop_late(now):
+            self._beams.forget(request_id)
             self.refused[request_id] = DeadlineUnattainable(
                 "the call's deadline passed while it waited; allow more time, or try again later"
             )
         slices = self._scheduler.schedule()
         started = [self._start(s.sequence, now) for s in slices if _is_first(s.sequence)]
         if not slices:
+            self._untie()
             return StepResult([], started, self.stats)
         work = _work(slices)
         logits = self._runner.run(slices)
         scored, logits = self._score(slices, logits)
-        tokens = self._draw(slices, logits)
+        tokens, drawn = self._draw(slices, logits)
         self._steps += 1
         seconds = time.monotonic() - now
-        self._scheduler.forecast.pace.learn_step(work, drawn=len(tokens), seconds=seconds)
+        self._scheduler.forecast.pace.learn_step(work, drawn=drawn, seconds=seconds)
         load = self._reporter.due(now + seconds)
         return StepResult(tokens, started, self.stats, scored, load)
 
@@ -143,22 +149,70 @@ class Engine:
         logprobs = self._sampler.score(logits, following)
         return Scored(sequence.request.id, first + 1, logprobs, part.count == sequence.num_pending)
 
-    def _draw(self, slices: list[Slice], logits: Tensor) -> list[TokenOut]:
-        """Draw for the slices that reached their end; a leader draws for all its answers."""
+    def _draw(self, slices: list[Slice], logits: Tensor) -> tuple[list[TokenOut], int]:
+        """Draw for the slices that reached their end; a leader draws for all its answers.
+
+        Also how many tokens that makes: searches tell theirs when they have ended.
+        """
         # Before any token is taken: what is drawn, and where, is as the step began.
-        planned = [(part, _draws(part)) for part in slices if part.draws]
+        ended: list[TokenOut] = []
+        searched = 0
+        if any(part.draws and part.sequence.request.sampling.beams for part in slices):
+            ended, searched, logits = self._search(slices, logits)
+        planned = [
+            (part, _draws(part))
+            for part in slices
+            if part.draws and not part.sequence.request.sampling.beams
+        ]
+        taken: list[TokenOut] = []
         if not planned:
-            return []
+            return ended, searched
         draws = [each for _, own in planned for each in own]
         drawn = iter(self._sampler.draw(_spread(logits, planned, len(draws)), draws))
-        taken: list[TokenOut] = []
         for part, own in planned:
             outs = list(itertools.islice(drawn, len(own)))
             taken += self._fork(part.sequence, outs) if len(outs) > part.num_logits else []
             taken += self._take(part, outs[: part.num_logits])
         for request_id in self.refused:
             self._scheduler.remove(request_id, -1)
-        return taken
+        return ended + taken, searched + len(taken)
+
+    def _search(self, slices: list[Slice], logits: Tensor) -> tuple[list[TokenOut], int, Tensor]:
+        """Let beams go on: what was found by those that ended, beams, and the others' logits."""
+        parts: list[Slice] = []
+        rows: list[int] = []
+        others: list[int] = []
+        at = 0
+        for part in slices:
+            if not part.draws:
+                continue
+            own = range(at, at + part.num_logits)
+            at = own.stop
+            if part.sequence.request.sampling.beams:
+                parts.append(part)
+                rows += own
+            else:
+                others += own
+        draws = [Draw(part.sequence, part.sequence.choice) for part in parts]
+        count = 2 * max(part.sequence.request.sampling.beams for part in parts)
+        found = self._sampler.best(logits[rows], draws, count)
+        taken = []
+        for part, best in zip(parts, found, strict=True):
+            width = 2 * part.sequence.request.sampling.beams
+            outs, copies = self._beams.take(part.sequence, best[:width])
+            for source, target in copies:
+                self._runner.copy_block(source, target)
+            taken += outs
+        return taken, len(parts), logits[others]
+
+    def _untie(self) -> None:
+        """Searches can wait for each other's blocks: when nothing runs, the last one gives way."""
+        newest = self._beams.newest() if self._scheduler.running else None
+        if newest is not None:
+            self.refused[newest] = QueueFull(
+                "the cache is full of other searches; try again later", retry_after=1.0
+            )
+            self.cancel(newest, -1)
 
     def _fork(self, leader: Sequence, outs: list[TokenOut]) -> list[TokenOut]:
         """Begin a leader's followers by their first tokens, before it takes its own."""

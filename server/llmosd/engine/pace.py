@@ -95,14 +95,14 @@ class Pace:
         """
         tokens, free_at = float(own_tokens), []
         for sequence in running:
-            answers = sequence.request.num_choices if sequence.leads else 1
+            answers = sequence.request.width if sequence.leads else 1
             free_at += [self.left(sequence)] * answers
             tokens += sequence.num_pending if sequence.num_pending > 1 else 0
         free_at += [0.0] * (places - len(free_at))
         heapq.heapify(free_at)
         for sequence in ahead:
             tokens += sequence.num_pending
-            for _ in range(sequence.request.num_choices if sequence.leads else 1):
+            for _ in range(sequence.request.width if sequence.leads else 1):
                 heapq.heapreplace(free_at, free_at[0] + self.left(sequence))
         return free_at[0] * self.token_seconds + tokens * self.prompt_seconds
 

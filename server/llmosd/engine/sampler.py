@@ -20,10 +20,30 @@ class NumbaSampler:
         """Draw one token per row."""
         return draw(logits.numpy(), draws)
 
+    def best(self, logits: Tensor, draws: list[Draw], count: int) -> list[list[tuple[int, float]]]:
+        """Row by row."""
+        return [
+            _best(line, draw.bias, count) for line, draw in zip(logits.numpy(), draws, strict=True)
+        ]
+
     def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
         """Log-probabilities of one token per row."""
         pairs = zip(logits.numpy(), tokens, strict=False)
         return [float(line[token] - log_sum_exp(line)) for line, token in pairs]
+
+
+def _best(
+    line: NDArray[np.float32], bias: list[tuple[int, float]], count: int
+) -> list[tuple[int, float]]:
+    for token, value in bias:
+        line[token] += np.float32(value)
+    count = min(count, len(line))
+    # Of those that are equally likely the first: what argpartition leaves is in no order.
+    threshold = np.partition(line, len(line) - count)[len(line) - count]
+    tokens = np.flatnonzero(line >= threshold)
+    order = np.argsort(-line[tokens], kind="stable")[:count]
+    total = log_sum_exp(line)
+    return [(int(token), float(line[token] - total)) for token in tokens[order]]
 
 
 def draw(logits: NDArray[np.float32], draws: list[Draw]) -> list[TokenOut]:

@@ -61,11 +61,16 @@ class Scheduler:
             InvalidField: when it wants more answers than may run at once.
             DeadlineUnattainable: when its first token would come too late.
         """
-        if request.num_choices > self._max_sequences:
-            raise InvalidField.of("sampling.n", f"this model runs {self._max_sequences} at once")
+        if request.width > self._max_sequences:
+            field = "beams" if request.sampling.beams else "n"
+            raise InvalidField.of(
+                f"sampling.{field}", f"this model runs {self._max_sequences} at once"
+            )
         longest = len(request.prompt) + request.max_tokens
-        if self._blocks_for(longest) > self._pool.num_blocks:
-            limit = self._pool.num_blocks * self._block_tokens
+        # Beams go on together: all of them have to be in the cache.
+        blocks = self._pool.num_blocks // max(1, request.sampling.beams)
+        if self._blocks_for(longest) > blocks:
+            limit = blocks * self._block_tokens
             raise ContextLengthExceeded(
                 f"prompt and max_tokens are {longest} tokens; this model's cache holds {limit}",
                 metadata={"limit": str(limit), "actual": str(longest)},
@@ -128,15 +133,16 @@ class Scheduler:
     def fork(
         self, leader: Sequence, token: int, choice: int
     ) -> tuple[Sequence, list[tuple[int, int]]]:
-        """Start another answer after the leader's computed prompt, with its own first token.
+        """Start another answer after the leader's computed tokens, with a token of its own.
 
         Full blocks are shared. Returns the new sequence, and the pairs of blocks (from, to) whose
         content must be copied: the prompt's last one, where it is partly filled; where blocks
-        cannot be shared, all. Without free blocks for them the sequence computes the prompt itself,
+        cannot be shared, all. Without free blocks for them the sequence computes its tokens itself,
         later.
         """
         matcher = leader.matcher.fork(token) if leader.matcher is not None else None
-        sequence = Sequence(leader.request, choice, [*leader.request.prompt, token], matcher)
+        sequence = Sequence(leader.request, choice, [*leader.tokens, token], matcher)
+        sequence.started = leader.started
         self.policy.enter(sequence, leader)
         full = 0 if self._whole else leader.computed // self._block_tokens
         own = leader.blocks[full : self._blocks_for(leader.computed)]
@@ -241,4 +247,4 @@ class Scheduler:
 
 def _places(sequence: Sequence) -> int:
     """Answers that a sequence has a place for, those that wait for its prompt included."""
-    return sequence.request.num_choices if sequence.leads else 1
+    return sequence.request.width if sequence.leads else 1

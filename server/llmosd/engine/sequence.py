@@ -58,7 +58,9 @@ class Sequence:
     @property
     def can_draft(self) -> bool:
         """Whether its next draws depend on nothing but the network and the seed."""
-        return self.num_drawn > 0 and self.matcher is None and not self.request.sampling.penalizes
+        sampling = self.request.sampling
+        plain = self.matcher is None and not sampling.penalizes and not sampling.beams
+        return self.num_drawn > 0 and plain
 
     @cached_property
     def drafter(self) -> Drafter:
@@ -68,7 +70,7 @@ class Sequence:
     @property
     def leads(self) -> bool:
         """Whether other answers wait for this one's prompt."""
-        return self.choice == 0 and self.num_drawn == 0 and self.request.num_choices > 1
+        return self.choice == 0 and self.num_drawn == 0 and self.request.width > 1
 
     @cached_property
     def drawn_counts(self) -> Counter[int]:

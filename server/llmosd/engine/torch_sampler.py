@@ -61,6 +61,17 @@ class TorchSampler:
         return _results(copied, draws)
 
     @torch.inference_mode()
+    def best(self, logits: Tensor, draws: list[Draw], count: int) -> list[list[tuple[int, float]]]:
+        """All rows at once."""
+        logits = logits[: len(draws)].clone()
+        for row, each in enumerate(draws):
+            for token, value in each.bias:
+                logits[row, token] += value
+        found = (logits - log_sum_exp(logits)).topk(min(count, logits.shape[1]))
+        pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        return [list(zip(tokens, values, strict=True)) for tokens, values in pairs]
+
+    @torch.inference_mode()
     def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
         """Log-probabilities of one token per row."""
         logits = logits[: len(tokens)]

@@ -41,6 +41,8 @@ class SamplingSpec(msgspec.Struct, frozen=True, array_like=True):
     frequency_penalty: float
     seed: int
     logit_bias: dict[int, float]
+    beams: int = 0  # 0: tokens are drawn; else beginnings that are followed at once
+    length_penalty: float = 1.0  # of beams: log-probabilities are divided by length to its power
 
     @property
     def penalizes(self) -> bool:
@@ -73,6 +75,11 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     priority: int = NORMAL
     deadline: float | None = None  # of the call, in time.monotonic() seconds
     classify: bool = False  # draw nothing; tell the scores of the labels
+
+    @property
+    def width(self) -> int:
+        """Answers, or their beginnings, that run at once."""
+        return max(self.num_choices, self.sampling.beams)
 
     @property
     def passive(self) -> bool:

@@ -113,6 +113,10 @@ def _sampling(
         default = getattr(defaults, name, None)
         return fallback if default is None else default
 
+    if given.HasField("beams"):
+        return _search(given, vocabulary_size)
+    if given.HasField("length_penalty"):
+        raise InvalidField.of("sampling.length_penalty", "is of beam search: set beams, too")
     temperature = pick("temperature", 1.0)
     spec = SamplingSpec(
         temperature=temperature if temperature >= _GREEDY else 0.0,
@@ -128,6 +132,38 @@ def _sampling(
     return spec, given.n if given.HasField("n") else 1
 
 
+_OF_DRAWING: dict[str, Any] = {
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+
+
+def _search(
+    given: sampling_pb2.SamplingParameters, vocabulary_size: int
+) -> tuple[SamplingSpec, int]:
+    """Beam search, which draws nothing: the model's defaults for drawing mean nothing to it."""
+    for name, neutral in _OF_DRAWING.items():
+        if given.HasField(name) and getattr(given, name) != neutral:
+            raise InvalidField.of(f"sampling.{name}", "beam search draws nothing: leave it out")
+    if given.beams > vocabulary_size:
+        raise InvalidField.of("sampling.beams", f"the model has {vocabulary_size} tokens")
+    if given.n > given.beams:
+        raise InvalidField.of("sampling.n", f"is above beams, {given.beams}")
+    spec = SamplingSpec(
+        **_OF_DRAWING,
+        seed=given.seed,
+        logit_bias=dict(given.logit_bias),
+        beams=given.beams,
+        length_penalty=given.length_penalty if given.HasField("length_penalty") else 1.0,
+    )
+    return spec, given.n if given.HasField("n") else 1
+
+
 def effective(chosen: Parameters) -> generation_service_pb2.EffectiveParameters:
     """Parameters as the first event shows them."""
     spec, result = chosen.sampling, generation_service_pb2.EffectiveParameters()
@@ -135,6 +171,8 @@ def effective(chosen: Parameters) -> generation_service_pb2.EffectiveParameters:
     for name in _SCALARS:
         setattr(sampling, name, getattr(spec, name))
     sampling.n = chosen.num_choices
+    if spec.beams:
+        sampling.beams, sampling.length_penalty = spec.beams, spec.length_penalty
     sampling.logit_bias.update(spec.logit_bias)
     result.stopping.max_tokens = chosen.max_tokens
     result.stopping.min_tokens = chosen.min_tokens

@@ -62,6 +62,8 @@ class Generator:
         text_model = await self._texts.get(record)
         chosen = convert.parameters(request, text_model.defaults, record, len(prompt))
         form = constraint(request, text_model.tool_format)
+        if form is not None and chosen.sampling.beams:
+            raise InvalidField.of("sampling.beams", f"does not go with {form.field}")
         handle = await self._pool.acquire(record)
         generation = Generation(
             f"generations/{secrets.token_hex(8)}",
