@@ -108,6 +108,8 @@ class TrainSpec(
         threads: of the worker; fixed for the run, results depend on it in bits.
         evaluate_every, checkpoint_every, log_every: in steps; 0 of the first: at the end only.
         evaluate_rows: of the validation rows; 0: all.
+        answer_rows: of the validation rows, how many are answered at every evaluation, and judged
+            by their own answers (sft).
         keep_checkpoints: newest ones that stay, beside the best.
         label_smoothing: share of the target spread evenly (Szegedy et al., 2016).
         adversarial_epsilon: norm of the perturbation of embeddings (FGM, Miyato et al., 2017).
@@ -158,6 +160,7 @@ class TrainSpec(
     log_every: int = 10
     evaluate_every: int = 0
     evaluate_rows: int = 0
+    answer_rows: int = 0
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
     early_stopping: StoppingSpec | None = None

@@ -247,6 +247,8 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
         raise InvalidField.of(
             "parameters.accumulation", f"must divide batch_size, {spec.batch_size}"
         )
+    if spec.answer_rows and spec.objective != "sft":
+        raise InvalidField.of("parameters.answer_rows", "is for answers to prompts, objective sft")
     if spec.early_stopping is not None and not spec.evaluate_every:
         raise InvalidField.of("parameters.evaluate_every", "early stopping needs evaluations")
     return spec

@@ -50,6 +50,7 @@ class Trainer:
         self.run = RunState()
         self.steps = steps
         self.rollback: Callable[[], Loaded] | None = None
+        self.judge: Callable[[Network], dict[str, float]] | None = None
         self._objective = objective
         self._batches = batches
         self._validation = validation
@@ -119,6 +120,8 @@ class Trainer:
         means = {name: value / max(1, count) for name, value in sums.items()}
         if self._objective.words:
             means["perplexity"] = math.exp(min(means["loss"], 700.0))
+        if self.judge is not None:
+            means |= self.judge(self.network)
         return means
 
     def record(self, metrics: dict[str, float]) -> bool:

@@ -13,6 +13,7 @@ from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.answers import Answers
 from llmosd.jobs.training.batches import Batches, Examples, Rules
 from llmosd.jobs.training.build import Parts
 from llmosd.jobs.training.checkpoint import Checkpoints, Loaded, check_disk
@@ -102,6 +103,10 @@ class _Run:
         run = digest_of(identity + data.digest.encode())
         self._checkpoints = Checkpoints(folder / CHECKPOINTS, run=run, keep=spec.keep_checkpoints)
         self._trainer.rollback = self._last
+        if spec.answer_rows:
+            self._trainer.judge = Answers(
+                validation, self._tokenizer, self._generation, spec.answer_rows
+            )
         self._saved = -1
 
     def begin(self) -> None:
