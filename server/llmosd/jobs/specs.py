@@ -16,6 +16,7 @@ Objective = Literal[
     "dpo",
     "kto",
     "distill",
+    "seqgan",
 ]
 Method = Literal["full", "lora"]
 OptimizerName = Literal["adamw", "adam", "sgd", "rmsprop", "muon"]
@@ -77,6 +78,33 @@ class StoppingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     maximize: bool = False
 
 
+class AdversarialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The game of objective seqgan (Yu et al., 2017).
+
+    Attributes:
+        likelihood_steps: of the generator, from the data, before the game.
+        discriminator_steps: of the discriminator, after these.
+        rollouts: endings that are drawn for each token of a sequence.
+        round_discriminator_steps: of the discriminator, in each round.
+        discriminator: family of the classifier, "cnn" or "lstm".
+        discriminator_size: its hidden_size.
+        discriminator_dropout: its dropout.
+        generator_rate, discriminator_rate: learning rates (Adam) in the game.
+        most_rise: by how much the loss of real data, nats per token, may rise in the game.
+    """
+
+    likelihood_steps: int = 1000
+    discriminator_steps: int = 200
+    rollouts: int = 16
+    round_discriminator_steps: int = 5
+    discriminator: Literal["cnn", "lstm"] = "cnn"
+    discriminator_size: int = 64
+    discriminator_dropout: float = 0.25
+    generator_rate: float = 1e-3
+    discriminator_rate: float = 1e-3
+    most_rise: float = 0.5
+
+
 class TrainSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="train-model"
 ):
@@ -93,7 +121,7 @@ class TrainSpec(
             dataset's split calls validation.
         tokenizer: version folder whose tokenizer.json is used from scratch; empty: trained on the
             dataset, `tokenizer_kind` with `vocabulary_size` at most.
-        teacher: version folder, objective distill.
+        teacher: version folder, objective distill; of seqgan, an oracle that judges samples.
         sequence_length: tokens of a row at most; longer documents are cut (language_model) or
             refused (the rest).
         batch_size: rows of a step of the optimizer; `accumulation` splits it into that many parts.
@@ -164,6 +192,7 @@ class TrainSpec(
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
     early_stopping: StoppingSpec | None = None
+    adversarial: AdversarialSpec | None = None
     samples: tuple[str, ...] = ()
     sample_tokens: int = 32
     license: str = ""

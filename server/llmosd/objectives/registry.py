@@ -15,11 +15,12 @@ OBJECTIVES: dict[str, Build] = {
     "dpo": Dpo,
     "kto": Kto,
     "distill": Distill,
+    "seqgan": LanguageModel,
 }
 
 REFERENCED = {"dpo", "kto"}
 """Those that compare the network with what it was before."""
 SCORED = {"classify": "classify", "regress": "regress"}
 """Those that need another head than the one over the vocabulary; see ModelConfig.head."""
-EVERY_TOKEN = {"language_model", "masked_language_model"}
+EVERY_TOKEN = {"language_model", "masked_language_model", "seqgan"}
 """Those that ask for prompts too, and may cut long examples."""

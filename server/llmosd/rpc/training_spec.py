@@ -11,6 +11,7 @@ from llmosd.architectures.families.table import families, family_of
 from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import (
+    AdversarialSpec,
     LoraSpec,
     Objective,
     OptimizerSpec,
@@ -27,7 +28,7 @@ from llmosd.store.versions import VersionStore
 
 # What is learned from rows of a kind, the default first.
 _OBJECTIVES: dict[str, tuple[Objective, ...]] = {
-    "text": ("language_model", "masked_language_model", "distill"),
+    "text": ("language_model", "masked_language_model", "distill", "seqgan"),
     "chat": ("sft", "distill", "language_model"),
     "pairs": ("sft", "distill", "language_model"),
     "labelled": ("classify",),
@@ -129,7 +130,7 @@ class TrainingSpecs:
             values["tokenizer_kind"] = kind.removeprefix("TOKENIZER_KIND_").lower()
         if request.HasField("vocabulary_size"):
             values["vocabulary_size"] = request.vocabulary_size
-        if objective == "distill":
+        if objective == "distill" or (objective == "seqgan" and request.teacher):
             values["teacher"] = self._teacher(request, base or source)
         return values
 
@@ -242,6 +243,10 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
     values["lora"] = LoraSpec(**_given(request.lora))
     if request.HasField("early_stopping"):
         values["early_stopping"] = StoppingSpec(**_given(request.early_stopping))
+    if values["objective"] == "seqgan":
+        values["adversarial"] = AdversarialSpec(**_given(request.adversarial))
+    elif request.HasField("adversarial"):
+        raise InvalidField.of("adversarial", "is of the objective seqgan")
     spec = TrainSpec(**values)
     if spec.batch_size % spec.accumulation:
         raise InvalidField.of(

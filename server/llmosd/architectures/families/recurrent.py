@@ -36,7 +36,7 @@ def _family(name: str, *, gates: int, vectors: int) -> Family:
         network="llmosd.architectures.recurrent:Recurrent",
         trainable="llmosd.architectures.trainable.recurrent:Recurrent",
         served={"cpu": FLOATS},
-        objectives=DECODER,
+        objectives=DECODER | {"seqgan"},
         # What a sequence costs does not depend on how long it is.
         defaults={
             "norm_eps": 1e-5,

@@ -52,6 +52,7 @@ class Parts:
         _check_words(data, self.config)
         self.network = _network(spec, self.config).to(spec.device)
         self.objective = self._objective(spec)
+        self.oracle = _teacher(spec, self.config) if spec.adversarial and spec.teacher else None
 
     def _objective(self, spec: TrainSpec) -> Objective:
         other: Any = None

@@ -11,6 +11,13 @@ _SLACK = 0.01
 """Share by which a loss may be worse than it was: less is noise."""
 
 
+def check_finite(network: Network) -> None:
+    """Raise TrainingDiverged unless every weight is a finite number."""
+    for name, weight in network.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise TrainingDiverged(f'weight "{name}" has numbers that are not finite')
+
+
 def check_health(
     network: Network, metrics: dict[str, float], before: dict[str, float], guess: float | None
 ) -> None:
@@ -24,9 +31,7 @@ def check_health(
         before: those of what it started from; empty: from scratch.
         guess: the loss of knowing nothing; None: not known.
     """
-    for name, weight in network.named_parameters():
-        if not bool(torch.isfinite(weight).all()):
-            raise TrainingDiverged(f'weight "{name}" has numbers that are not finite')
+    check_finite(network)
     loss = metrics.get("loss")
     if loss is None:
         return

@@ -15,6 +15,7 @@ from llmosd.jobs.training.batches import Batches, Examples, evaluation_batches
 from llmosd.jobs.training.checkpoint import Loaded, RunState
 from llmosd.jobs.training.events import Evaluation, Events, Warned
 from llmosd.jobs.training.gradients import Gradients
+from llmosd.jobs.training.health import check_health
 from llmosd.jobs.training.meter import Meter
 from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.schedules import learning_rate
@@ -142,6 +143,10 @@ class Trainer:
             run.best_step, run.best = run.step, value
         self._events(Evaluation(step=run.step, metrics=metrics, best=best))
         return best
+
+    def check(self, guess: float | None) -> None:
+        """What must hold before the network becomes a version; see health."""
+        check_health(self.network, self.run.latest, self.run.before, guess)
 
     def stops_early(self) -> bool:
         """Whether the watched metric has not improved for too long."""

@@ -13,6 +13,7 @@ from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.adversarial import AdversarialTrainer
 from llmosd.jobs.training.answers import Answers
 from llmosd.jobs.training.batches import Batches, Examples, Rules
 from llmosd.jobs.training.build import Parts
@@ -25,7 +26,6 @@ from llmosd.jobs.training.events import (
     TrainResult,
     Warned,
 )
-from llmosd.jobs.training.health import check_health
 from llmosd.jobs.training.loop import Trainer
 from llmosd.jobs.training.result import ModelFiles, write_result
 from llmosd.jobs.training.samples import sample
@@ -154,7 +154,7 @@ class _Run:
             trainer.load_weights(self._checkpoints.load(published).weights)
             run.latest = trainer.evaluate()
         network = self._parts.network
-        check_health(network, run.latest, run.before, self._parts.objective.guess())
+        trainer.check(self._parts.objective.guess())
         out = _emptied(self._folder / OUTPUT)
         written = write_result(out, network.cpu(), spec, files, run)
         return TrainResult(
@@ -182,7 +182,13 @@ class _Run:
         steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
         held_out = None if validation is None else Examples(validation, rules)
         network = self._parts.network
-        return Trainer(network, objective, batches, held_out, spec, steps, self._events)
+        if spec.adversarial is None:
+            return Trainer(network, objective, batches, held_out, spec, steps, self._events)
+        game = AdversarialTrainer(network, objective, batches, held_out, spec, steps, self._events)
+        tokens = self._generation
+        begin, end = tokens.bos_token_id, next(iter(tokens.eos_token_ids), -1)
+        game.attach(end if begin is None else begin, end, self._parts.oracle)
+        return game
 
     def _obey(self) -> None:
         order = self._control()
