@@ -9,6 +9,7 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.head import head_weight
 from llmosd.architectures.rope import rope_tables
 
 
@@ -20,22 +21,31 @@ class Llama:
         self._config = config
         self._ops = ops
         embedding = weights("model.embed_tokens.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         self._norm = ops.vector(weights("model.norm.weight"))
         cosine, sine = rope_tables(config)
-        self._rope = ops.vector(cosine), ops.vector(sine)
+        self.rope = ops.vector(cosine), ops.vector(sine)
         self._layers = [
-            _Layer(config, weights, ops, f"model.layers.{index}.")
+            self.make_layer(f"model.layers.{index}.", config, weights, ops)
             for index in range(config.num_layers)
         ]
 
+    def make_layer(self, prefix: str, config: ModelConfig, weights: Weights, ops: Ops) -> "Layer":
+        """A layer of the weights after `prefix`."""
+        return Layer(prefix, config, weights, ops)
+
     def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
-        hidden = self._ops.embed(self._embedding, batch.ids)
+        return self.run(batch.ids, self.rope, cache, batch)
+
+    def run(
+        self, ids: Tensor, rope: tuple[Tensor, Tensor], cache: Cache, batch: ForwardBatch
+    ) -> Tensor:
+        """Forward, with what `Layer.attend` is given."""
+        hidden = self._ops.embed(self._embedding, ids)
         for layer, layer_cache in zip(self._layers, cache.layers, strict=True):
-            hidden = layer.forward(hidden, self._rope, layer_cache, batch)
+            hidden = layer.forward(hidden, rope, layer_cache, batch)
         return self._ops.rms_norm(hidden, self._norm, self._config.norm_eps)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -43,12 +53,13 @@ class Llama:
         return self._ops.linear(hidden, self._head, None)
 
 
-class _Layer:
+class Layer:
     """Attention and feed-forward, each with its norm before it and a residual around it."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> None:
-        self._config = config
-        self._ops = ops
+    def __init__(self, prefix: str, config: ModelConfig, weights: Weights, ops: Ops) -> None:
+        """Take the weights by name, after `prefix`."""
+        self.config = config
+        self.ops = ops
         attention, mlp = prefix + "self_attn.", prefix + "mlp."
         self._input_norm = ops.vector(weights(prefix + "input_layernorm.weight"))
         self._post_norm = ops.vector(weights(prefix + "post_attention_layernorm.weight"))
@@ -83,22 +94,33 @@ class _Layer:
         cache: LayerCache,
         batch: ForwardBatch,
     ) -> Tensor:
-        ops, eps = self._ops, self._config.norm_eps
+        """The next (rows, hidden_size)."""
+        ops, eps = self.ops, self.config.norm_eps
         qkv = ops.norm_linear(hidden, self._input_norm, eps, self._qkv, self._qkv_bias)
         heads = self._split(qkv)
-        mixed = ops.attend(heads, rope, cache, batch, self._config.sliding_window)
+        mixed = self.attend(heads, rope, cache, batch)
         hidden = ops.add_linear(hidden, mixed, self._output, self._output_bias)
         inner = ops.norm_gate(hidden, self._post_norm, eps, self._gate_up, self._gate_up_bias)
         return ops.add_linear(hidden, inner, self._down, self._down_bias)
 
+    def attend(
+        self,
+        heads: Tensor,
+        rope: tuple[Tensor, Tensor],
+        cache: LayerCache,
+        batch: ForwardBatch,
+    ) -> Tensor:
+        """(rows, heads * head_dim) of (rows, heads + 2 * kv_heads, head_dim)."""
+        return self.ops.attend(heads, rope, cache, batch, self.config.sliding_window)
+
     def _split(self, qkv: Tensor) -> Tensor:
         """(rows, heads + 2 * kv_heads, head_dim), queries and keys normalized where they are."""
-        config = self._config
+        config = self.config
         heads = qkv.view(len(qkv), -1, config.head_dim)
         if self._qk_norms is not None:
             ends = (config.num_heads, config.num_heads + config.num_kv_heads)
             for norm, start, end in zip(self._qk_norms, (0, ends[0]), ends, strict=True):
                 part = heads[:, start:end]
                 flat = part.reshape(-1, config.head_dim)
-                part.copy_(self._ops.rms_norm(flat, norm, config.norm_eps).view(part.shape))
+                part.copy_(self.ops.rms_norm(flat, norm, config.norm_eps).view(part.shape))
         return heads

@@ -52,6 +52,7 @@ class Family:
         adapters: low-rank adapters can sit on its products.
         whole: it reads a prompt in one piece, as what is first may depend on what is last.
         causal: a token's hidden state depends on nothing after it.
+        closed_form: its weights are found in one pass over the examples, without steps.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Family:
     adapters: bool = True
     whole: bool = False
     causal: bool = True
+    closed_form: bool = False
 
     def load_network(self) -> Any:
         """The class that serves; imports torch."""
