@@ -8,7 +8,7 @@ import msgspec
 import torch
 from tokenizers import Tokenizer
 
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import ClosedForm, Network
 from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
@@ -148,7 +148,10 @@ class _Run:
             trainer.load_weights(self._checkpoints.load(published).weights)
             run.latest = trainer.evaluate()
         network = self._parts.network
-        check_health(network, run.latest, run.before, self._parts.objective.guess())
+        # Naive Bayes is too sure of what it says: its loss may be above that of guessing while its
+        # guesses are good (Domingos and Pazzani, 1997).
+        guess = None if isinstance(network, ClosedForm) else self._parts.objective.guess()
+        check_health(network, run.latest, run.before, guess)
         out = _emptied(self._folder / OUTPUT)
         written = write_result(out, network.cpu(), spec, files, run)
         return TrainResult(
@@ -173,9 +176,11 @@ class _Run:
             spec.sequence_length,
         )
         batches = Batches(Examples(data, rules), spec)
-        steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
         held_out = None if validation is None else Examples(validation, rules)
         network = self._parts.network
+        steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
+        if isinstance(network, ClosedForm):
+            steps = 1
         return Trainer(network, objective, batches, held_out, spec, steps, self._events)
 
     def _obey(self) -> None:
