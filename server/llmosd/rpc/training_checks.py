@@ -5,19 +5,29 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.family import Family
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import Objective
+from llmosd.store.records import VersionRecord
+from llmosd.store.versions import VersionStore
 
 # What is left to say where nothing is stepped towards.
 _OF_COUNTING = frozenset({"sequence_length", "seed", "threads", "evaluate_rows"})
 
 
-def check_head(config: ModelConfig, field: str, objective: Objective) -> None:
-    """Raise InvalidField where a model that knows labels is asked for words."""
-    if config.head != "language" and objective not in ("classify", "regress"):
-        raise InvalidField.of(
-            field,
-            f"{objective} needs a model of language, and this one gives "
-            + ("labels" if config.head == "classify" else "a grade"),
-        )
+def check_heads(store: VersionStore, objective: Objective, **records: VersionRecord | None) -> None:
+    """Raise InvalidField where a model that knows labels is asked for words.
+
+    `records` are the versions that a job is to learn from, by the request's fields.
+    """
+    if objective in ("classify", "regress"):
+        return
+    for field, record in records.items():
+        if record is None:
+            continue
+        head = store.config(record.model_id, record.version, ModelConfig).head
+        if head != "language":
+            gives = "labels" if head == "classify" else "a grade"
+            raise InvalidField.of(
+                field, f"{objective} needs a model of language, and {record.name} gives {gives}"
+            )
 
 
 def check_counted(request: pb.TrainModelRequest, family: Family) -> None:

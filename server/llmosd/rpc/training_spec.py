@@ -7,7 +7,6 @@ from google.protobuf.message import Message
 
 from llmos.v1 import training_service_pb2 as pb
 from llmosd import device
-from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.table import families, family_of
 from llmosd.config import Config
 from llmosd.errors import InvalidField
@@ -19,7 +18,7 @@ from llmosd.jobs.specs import (
     StoppingSpec,
     TrainSpec,
 )
-from llmosd.rpc.training_checks import check_counted, check_head
+from llmosd.rpc.training_checks import check_counted, check_heads
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
@@ -87,7 +86,9 @@ class TrainingSpecs:
         base = self._model(request.init_from, "init_from")
         objective = _objective(request, data.kind)
         self._check_base(request, objective, base)
-        self._check_heads(request, objective, base)
+        check_counted(request, family_of(base.architecture if base else request.family))
+        teacher = self._model(request.teacher, "teacher")
+        check_heads(self._store, objective, init_from=base, teacher=teacher)
         values = self._values(request, objective, data, base)
         if held_out is not None:
             values["validation"] = self._folder(held_out)
@@ -158,16 +159,6 @@ class TrainingSpecs:
                 "objective",
                 f"{objective} trains a network of family {', '.join(fit)}; not {family.name}",
             )
-
-    def _check_heads(
-        self, request: pb.TrainModelRequest, objective: Objective, base: VersionRecord | None
-    ) -> None:
-        check_counted(request, family_of(base.architecture if base else request.family))
-        teacher = self._model(request.teacher, "teacher") if objective == "distill" else None
-        for field, record in (("init_from", base), ("teacher", teacher)):
-            if record is not None:
-                config = self._store.config(record.model_id, record.version, ModelConfig)
-                check_head(config, field, objective)
 
     def _teacher(self, request: pb.TrainModelRequest, student: VersionRecord | None) -> str:
         """The teacher's folder; it has to speak the student's tokens."""
