@@ -1,10 +1,12 @@
 """Fixtures that several packages' tests share."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -26,6 +28,8 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 MODELS = Path(__file__).parents[1] / "build" / "models"
+DATA = Path(__file__).parents[1] / "build" / "data"
+VADER_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
@@ -57,6 +61,39 @@ def smollm2_gguf(tmp_path_factory) -> Path:
     with path.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SMOLLM2_SHA256
     return path
+
+
+@pytest.fixture(scope="session")
+def rated_texts(tmp_path_factory) -> Path:
+    """A folder with NAME_GroundTruth.txt of tweets and reviews: id, mean rating and text, by tabs.
+
+    Ratings are the means of twenty people's, -4 to 4 (Hutto and Gilbert, 2014; MIT license). They
+    are in an archive in the source distribution of vaderSentiment, fetched once by pip and kept
+    under build/data/; without it and without a package index, tests are skipped.
+    """
+    folder = DATA / "rated-texts"
+    if not folder.exists():
+        work = tmp_path_factory.mktemp("sdist")
+        # By hash: pip runs what is in it to read its metadata.
+        wanted = work / "requirements.txt"
+        wanted.write_text(f"vaderSentiment==3.3.2 --hash=sha256:{VADER_SHA256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+        command += [str(work), "--no-binary", ":all:", "--no-build-isolation", "-r", str(wanted)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"vaderSentiment 3.3.2 cannot be fetched: {done.stderr[-200:]}")
+        with tarfile.open(next(work.glob("*.tar.gz"))) as sdist:
+            inner = next(m for m in sdist.getmembers() if m.name.endswith(".tar.gz"))
+            data = sdist.extractfile(inner).read()
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+        partial.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive.getmembers():
+                if member.name.endswith("_GroundTruth.txt"):
+                    text = archive.extractfile(member).read()
+                    (partial / Path(member.name).name).write_bytes(text)
+        partial.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -96,13 +96,16 @@ if TYPE_CHECKING:
     from llmos_client.options import SamplingOptions as SamplingOptions
     from llmos_client.options import TrainOptions as TrainOptions
     from llmos_client.results import CancelOutcome as CancelOutcome
+    from llmos_client.results import Classification as Classification
     from llmos_client.results import Health as Health
+    from llmos_client.results import LabelScore as LabelScore
     from llmos_client.results import LoadResult as LoadResult
     from llmos_client.results import Model as Model
     from llmos_client.results import ModelVersion as ModelVersion
     from llmos_client.results import RenderedChat as RenderedChat
     from llmos_client.results import Residency as Residency
     from llmos_client.results import ResidencyState as ResidencyState
+    from llmos_client.results import Score as Score
     from llmos_client.results import ServerInfo as ServerInfo
     from llmos_client.results import ServerLimits as ServerLimits
     from llmos_client.results import TensorInfo as TensorInfo

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, parsing, requests, results
+from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
@@ -95,7 +95,19 @@ class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods):
         timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
     ) -> results.Score:
         """Tell how likely each token of a text is after the ones before it."""
-        return await self._call(calls.score(model, text, tokens, priority, timeout))
+        return await self._call(calls_scoring.score(model, text, tokens, priority, timeout))
+
+    async def classify(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> results.Classification:
+        """Tell which label, or which grade, a text has."""
+        return await self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

@@ -13,7 +13,6 @@ from llmos.v1 import (
     admin_service_pb2,
     generation_service_pb2,
     model_service_pb2,
-    scoring_service_pb2,
     tokenization_service_pb2,
 )
 from llmos_client import parsing, parsing_generations, parsing_operations, requests, results
@@ -71,35 +70,6 @@ def count_tokens(
         return results.TokenCount(response.tokens, response.context_length)
 
     return Call("generation", "CountTokens", request, parse)
-
-
-def score(
-    model: str,
-    text: str | None,
-    tokens: Sequence[int] | None,
-    priority: str | None,
-    timeout: float | None,
-) -> Call[results.Score]:
-    """Call ScoreText."""
-    request = scoring_service_pb2.ScoreTextRequest(
-        model=model, priority=requests.priority_value(priority)
-    )
-    if (text is None) == (tokens is None):
-        raise TypeError("give exactly one of text and tokens")
-    if text is not None:
-        request.text.text = text
-    else:
-        request.tokens.ids.extend(tokens or ())
-
-    def parse(response: Any) -> results.Score:
-        return results.Score(
-            response.model_version,
-            parsing_generations.tokens(response.tokens),
-            response.logprob,
-            response.perplexity,
-        )
-
-    return Call("scoring", "ScoreText", request, parse, small=False, timeout=timeout)
 
 
 def tokenize(

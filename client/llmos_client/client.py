@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, parsing, requests, results
+from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
@@ -93,7 +93,19 @@ class Client(DatasetMethods, TrainingMethods):
         timeout: float | None = None,
     ) -> results.Score:
         """Tell how likely each token of a text is after the ones before it."""
-        return self._call(calls.score(model, text, tokens, priority, timeout))
+        return self._call(calls_scoring.score(model, text, tokens, priority, timeout))
+
+    def classify(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,
+    ) -> results.Classification:
+        """Tell which label, or which grade, a text has."""
+        return self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

@@ -60,6 +60,29 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelScore:
+    """How probable a label is; probabilities are the softmax of all labels' logits."""
+
+    label: str
+    probability: float
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a text is: all labels, the most probable one first; or a grade, and no labels."""
+
+    model_version: str
+    labels: tuple[LabelScore, ...]
+    grade: float | None
+
+    @property
+    def label(self) -> str:
+        """The most probable label; "" where there is a grade instead."""
+        return self.labels[0].label if self.labels else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """What a model's process has done so far."""
 

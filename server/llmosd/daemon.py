@@ -26,6 +26,7 @@ from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
+from llmosd.rpc.heads import Heads
 from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
@@ -154,7 +155,8 @@ class _Daemon:
             self._catalog, self._store, self._pool, self._operations,
         )  # fmt: skip
         texts = TextModels(store, self._renderer)
-        generator = Generator(catalog, texts, pool)
+        heads = Heads(store)
+        generator = Generator(catalog, texts, pool, heads)
         most = self._config.max_upload_bytes
         publisher = Publisher(catalog, store, pool)
         uploads = Uploads(publisher, store, pool, operations, self._jobs, most)
@@ -172,7 +174,7 @@ class _Daemon:
         self._durable.on_stop = self._starter.stop
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
-            scoring=ScoringServicer(catalog, texts, pool),
+            scoring=ScoringServicer(catalog, texts, pool, heads),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
             datasets=DatasetServicer(datasets, operations),

@@ -24,6 +24,7 @@ _COMMANDS = {
     "top": "top",
     "run": "run",
     "chat": "chat",
+    "classify": "classify",
     "tokenize": "tokenize",
     "dataset": "dataset",
     "batch": "batch",

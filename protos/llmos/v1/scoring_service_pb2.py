@@ -27,7 +27,7 @@ from llmos.v1 import generation_service_pb2 as llmos_dot_v1_dot_generation__serv
 from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ellmos/v1/scoring_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!llmos/v1/generation_service.proto\x1a\x17llmos/v1/priority.proto\"\x8e\x02\n\x10ScoreTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"v\n\x11ScoreTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12%\n\x06tokens\x18\x02 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x12\n\nperplexity\x18\x04 \x01(\x01\x32V\n\x0eScoringService\x12\x44\n\tScoreText\x12\x1a.llmos.v1.ScoreTextRequest\x1a\x1b.llmos.v1.ScoreTextResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ellmos/v1/scoring_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!llmos/v1/generation_service.proto\x1a\x17llmos/v1/priority.proto\"\x8e\x02\n\x10ScoreTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"v\n\x11ScoreTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12%\n\x06tokens\x18\x02 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x12\n\nperplexity\x18\x04 \x01(\x01\"\x91\x02\n\x13\x43lassifyTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"q\n\x14\x43lassifyTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12$\n\x06labels\x18\x02 \x03(\x0b\x32\x14.llmos.v1.LabelScore\x12\x12\n\x05grade\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_grade\"?\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x32\xa5\x01\n\x0eScoringService\x12\x44\n\tScoreText\x12\x1a.llmos.v1.ScoreTextRequest\x1a\x1b.llmos.v1.ScoreTextResponse\x12M\n\x0c\x43lassifyText\x12\x1d.llmos.v1.ClassifyTextRequest\x1a\x1e.llmos.v1.ClassifyTextResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORETEXTREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
   _globals['_SCORETEXTREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_SCORETEXTREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_CLASSIFYTEXTREQUEST'].oneofs_by_name['input']._loaded_options = None
+  _globals['_CLASSIFYTEXTREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
+  _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
+  _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_SCORETEXTREQUEST']._serialized_start=134
   _globals['_SCORETEXTREQUEST']._serialized_end=404
   _globals['_SCORETEXTRESPONSE']._serialized_start=406
   _globals['_SCORETEXTRESPONSE']._serialized_end=524
-  _globals['_SCORINGSERVICE']._serialized_start=526
-  _globals['_SCORINGSERVICE']._serialized_end=612
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_start=527
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_end=800
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=802
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_end=915
+  _globals['_LABELSCORE']._serialized_start=917
+  _globals['_LABELSCORE']._serialized_end=980
+  _globals['_SCORINGSERVICE']._serialized_start=983
+  _globals['_SCORINGSERVICE']._serialized_end=1148
 # @@protoc_insertion_point(module_scope)

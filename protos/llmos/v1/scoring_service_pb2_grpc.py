@@ -40,6 +40,11 @@ class ScoringServiceStub:
                 request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextResponse.FromString,
                 _registered_method=True)
+        self.ClassifyText = channel.unary_unary(
+                '/llmos.v1.ScoringService/ClassifyText',
+                request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer:
@@ -53,6 +58,13 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClassifyText(self, request, context):
+        """Which label, or which grade, a text has; of a model trained to classify or to regress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.ScoreText,
                     request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextResponse.SerializeToString,
+            ),
+            'ClassifyText': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyText,
+                    request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class ScoringService:
             '/llmos.v1.ScoringService/ScoreText',
             llmos_dot_v1_dot_scoring__service__pb2.ScoreTextRequest.SerializeToString,
             llmos_dot_v1_dot_scoring__service__pb2.ScoreTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ScoringService/ClassifyText',
+            llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.SerializeToString,
+            llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,8 +30,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `architecture` is a key of `families.table`: "llama" for the Llama family (Llama,
     SmolLM, Mistral, Qwen2, Qwen3 are switches of one network), "gpt2" for the GPT-2 shape; "rnn",
     "gru", "lstm" for recurrent layers of `hidden_size` cells, to which heads, norms and the
-    intermediate size mean nothing; or "encoder": the Llama network that also sees what comes after
-    a token, which is trained and not generated with.
+    intermediate size mean nothing; "encoder": the Llama network that also sees what comes after
+    a token; "cnn" and "naive-bayes", which know texts as wholes alone.
 
     With `head` "classify" or "regress" there is `score.weight` instead of a head over the
     vocabulary: one row for each of `labels`, or one row for a grade.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.head import head_weight
 
 
 class GPT2:
@@ -18,10 +19,9 @@ class GPT2:
         self._config = config
         self._ops = ops
         embedding = weights("transformer.wte.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._tokens = ops.table(embedding)
         self._positions = ops.table(weights("transformer.wpe.weight"))
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         self._norm = _pair(config, weights, ops, "transformer.ln_f.")
         self._blocks = [
             _Block(config, weights, ops, f"transformer.h.{index}.")

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.head import head_weight
 from llmosd.architectures.rope import rope_tables
+from llmosd.architectures.spans import ends_of
 
 
 class Llama:
@@ -20,9 +22,8 @@ class Llama:
         self._config = config
         self._ops = ops
         embedding = weights("model.embed_tokens.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         self._norm = ops.vector(weights("model.norm.weight"))
         cosine, sine = rope_tables(config)
         self._rope = ops.vector(cosine), ops.vector(sine)
@@ -105,6 +106,15 @@ class Layer:
         ops, eps = self._ops, self._config.norm_eps
         inner = ops.norm_gate(hidden, self._post_norm, eps, self._gate_up, self._gate_up_bias)
         return ops.add_linear(hidden, inner, self._down, self._down_bias)
+
+    def see_all(
+        self, hidden: Tensor, rope: tuple[Tensor, Tensor], cache: LayerCache, batch: ForwardBatch
+    ) -> Tensor:
+        """(rows, hidden) after the layer, each row having seen its whole span."""
+        queries = self._ops.store(self.heads(hidden), rope, cache, batch)
+        ends = ends_of(batch)
+        mixed = self._ops.look(queries, self._config.num_heads, cache, batch, ends)
+        return self.feed(self.add(hidden, mixed))
 
     def _split(self, qkv: Tensor) -> Tensor:
         """(rows, heads + 2 * kv_heads, head_dim), queries and keys normalized where they are."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import ForwardBatch, Ops, States, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.head import head_weight
 
 
 class Recurrent:
@@ -27,8 +28,7 @@ class Recurrent:
             Layer(config.architecture, weights, ops, f"layers.{index}.rnn.")
             for index in range(config.num_layers)
         ]
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
 
     def forward(self, batch: ForwardBatch, cache: States) -> Tensor:
         """Hidden states (rows, hidden_size) of the last layer; `cache` has the next states."""

@@ -1,4 +1,4 @@
-"""Rotary position tables (Su et al., 2021) with the scalings that published models use."""
+"""Rotary positions (Su et al., 2021), with the scalings that published models use."""
 
 import math
 
@@ -28,6 +28,16 @@ def rope_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
     inverse, factor = scaling(1.0 / (rope.theta**exponents), rope, config.head_dim)
     angles = torch.outer(torch.arange(config.context_length, dtype=torch.float32), inverse)
     return _rounded(np.cos, angles) * factor, _rounded(np.sin, angles) * factor
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate (rows, heads, head_dim), halves interleaved as in Hugging Face's weights.
+
+    `cosine` and `sine` are each row's, (rows, 1, head_dim / 2) float32.
+    """
+    low, high = x.float().chunk(2, dim=-1)
+    turned = [low * cosine - high * sine, high * cosine + low * sine]
+    return torch.cat(turned, dim=-1).to(x.dtype)
 
 
 def _rounded(function: np.ufunc, angles: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops, Pag
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.llama import Layer
 from llmosd.architectures.rope import rope_tables
-from llmosd.architectures.spans import Halves, ends_of, halves_of
+from llmosd.architectures.spans import Halves, halves_of
 
 
 class Seq2Seq:
@@ -60,14 +60,12 @@ class Seq2Seq:
 
     def _read(self, source: ForwardBatch, layers: list[LayerCache]) -> None:
         """Encode prompts, and store what each layer of the decoder attends to."""
-        ops, ends = self._ops, ends_of(source)
+        ops = self._ops
         hidden = ops.embed(self._embedding, source.ids)
         # The decoder's first layer lends its place until its own keys and values are known.
         scratch = layers[0]
         for layer in self._encoder:
-            queries = ops.store(layer.heads(hidden), self._rope, scratch, source)
-            mixed = ops.look(queries, self._config.num_heads, scratch, source, ends)
-            hidden = layer.feed(layer.add(hidden, mixed))
+            hidden = layer.see_all(hidden, self._rope, scratch, source)
         hidden = ops.rms_norm(hidden, self._encoder_norm, self._config.norm_eps)
         for reader, cache in zip(self._decoder, layers, strict=True):
             reader.remember(hidden, cache, source)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
+from llmosd.architectures.rope import rotate
 
 
 class TorchOps(Ops):
@@ -98,7 +99,8 @@ class TorchOps(Ops):
         kv_heads = cache.keys.shape[1]
         query, key, value = qkv.split([qkv.shape[1] - 2 * kv_heads, kv_heads, kv_heads], dim=1)
         if rope is not None:
-            query, key = (_rotate(part, *rope, batch.positions) for part in (query, key))
+            cosine, sine = (table[batch.positions.long()].unsqueeze(1) for table in rope)
+            query, key = (rotate(part, cosine, sine) for part in (query, key))
         block = cache.values.shape[2]
         blocks, offsets = batch.slots // block, batch.slots % block
         cache.keys[blocks, :, :, offsets] = key
@@ -120,14 +122,6 @@ class TorchOps(Ops):
             table = batch.tables[sequence]
             out[rows] = _attend_one(query[rows], last[rows], cache, table, window)
         return out.reshape(len(query), -1)
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor, positions: Tensor) -> Tensor:
-    """Rotate (rows, heads, head_dim), halves interleaved as in Hugging Face's weights."""
-    at = positions.long()
-    c, s = cosine[at].unsqueeze(1), sine[at].unsqueeze(1)
-    low, high = x.float().chunk(2, dim=-1)
-    return torch.cat([low * c - high * s, high * c + low * s], dim=-1).to(x.dtype)
 
 
 def _attend_one(

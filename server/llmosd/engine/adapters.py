@@ -31,6 +31,8 @@ class AdapterConfig(msgspec.Struct, frozen=True):
 def with_adapter(folder: Path, weights: Callable[[str], Tensor]) -> Callable[[str], Tensor]:
     """The weights of a base with the adapter of `folder` merged: W + alpha / r * B A.
 
+    A head for labels is the adapter's own.
+
     Raises DataCorrupt where the adapter's files are damaged or of another shape than the base's.
     """
     try:
@@ -44,6 +46,10 @@ def with_adapter(folder: Path, weights: Callable[[str], Tensor]) -> Callable[[st
     scale = config.lora_alpha / config.r
 
     def weight(name: str) -> Tensor:
+        if name == "score.weight":  # what peft calls modules_to_save: the base has no such head
+            if (own := changes.get(_PREFIX + name)) is None:
+                raise DataCorrupt("the adapter has no head for its labels")
+            return own
         base = weights(name)
         path = _PREFIX + name.removesuffix(".weight")
         down, up = (changes.get(f"{path}.lora_{part}.weight") for part in "AB")

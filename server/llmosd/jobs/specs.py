@@ -113,7 +113,7 @@ class TrainSpec(
     Attributes:
         model_id: the model that gets the new version.
         family: architecture of a network from scratch: "llama", "gpt2", "encoder",
-            "rnn", "gru", "lstm".
+            "rnn", "gru", "lstm", "cnn", "naive-bayes".
         shape: sizes from scratch, by the names of ModelConfig; what is missing has a default.
         init_from: version folder to start from; empty: from scratch.
         base: resource name of the version behind `init_from`, for lineage.

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from llmosd.objectives.batch import Batch
@@ -34,7 +34,7 @@ class Classify(_Labelled):
     """Cross-entropy of the class."""
 
     def loss(self, network: Network, batch: Batch) -> Outcome:
-        """Sum over the examples, with hits of the first guess as accuracy."""
+        """Sum over the examples, with hits of the first guess as accuracy; see `shares`."""
         assert batch.labels is not None
         hidden = network(batch.ids, batch.lengths, batch.perturbation)
         scores = network.scores(hidden, batch.lengths)
@@ -44,9 +44,13 @@ class Classify(_Labelled):
         )
         with torch.no_grad():
             plain = functional.cross_entropy(scores, batch.labels, reduction="sum")
-            hits = (scores.argmax(1) == batch.labels).sum()
+            guesses = scores.argmax(1)
+            hits = (guesses == batch.labels).sum()
         metrics = {"loss": float(plain), "accuracy": float(hits)}
-        return Outcome(loss, len(batch.lengths), metrics)
+        confusion = None
+        if not torch.is_grad_enabled():
+            confusion = confusion_of(batch.labels, guesses, scores.shape[1])
+        return Outcome(loss, len(batch.lengths), metrics, confusion)
 
     def guess(self) -> float | None:
         """Of all classes alike: ln of their number."""
@@ -71,3 +75,25 @@ class Regress(_Labelled):
     def guess(self) -> float | None:
         """None: it depends on how far the grades are spread."""
         return None
+
+
+def confusion_of(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
+    """(classes, classes) int64 on the CPU: how many examples of each label were guessed as each."""
+    counts = torch.bincount(labels * classes + guesses, minlength=classes * classes)
+    return counts.view(classes, classes).cpu()
+
+
+def shares(confusion: Tensor) -> dict[str, float]:
+    """What a matrix of `confusion_of` says, summed over all examples.
+
+    "macro_f1" is the mean of the labels' F1, 2 TP / (2 TP + FP + FN), over labels that occur among
+    the examples or the guesses (the mean of F1s of Opitz and Burst, 2019; scikit-learn's default).
+    "majority_baseline" is the accuracy of always guessing the most frequent label.
+    """
+    hits, asked, guessed = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    occurs = asked + guessed > 0
+    f1 = 2 * hits[occurs].double() / (asked + guessed)[occurs]
+    return {
+        "macro_f1": float(f1.mean()),
+        "majority_baseline": int(asked.max()) / int(asked.sum()),
+    }

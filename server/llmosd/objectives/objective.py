@@ -36,11 +36,14 @@ class Outcome:
         count: tokens, examples or pairs; the step divides by the whole batch's.
         metrics: sums over what is counted, by name: the mean is what people see. "loss" is always
             there, and may leave out what only training adds.
+        confusion: (labels, labels) int64 on the CPU, examples by their label and by the guess at
+            it; where there are labels, and evaluation asks.
     """
 
     loss: Tensor
     count: int
     metrics: dict[str, float]
+    confusion: Tensor | None = None
 
 
 class Objective(Protocol):

@@ -92,6 +92,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             if request.sampling.n > 1:
                 raise InvalidField.of("sampling.n", "a row has one answer")
             model = self._catalog.resolve(ModelRef.parse(request.model))
+            self._generator.heads.check_language(model)
             ref = DatasetRef.parse(request.dataset, "dataset")
             dataset = self._catalog.datasets.resolve(ref)
             tenant = Caller.of(context).tenant

@@ -16,6 +16,7 @@ from llmosd.rpc import convert
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
+from llmosd.rpc.heads import Heads
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
@@ -39,9 +40,10 @@ class Running:
 class Generator:
     """Starts generations, and finds running ones by name."""
 
-    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool) -> None:
-        """All three are shared with the other servicers."""
+    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads) -> None:
+        """All are shared with the other servicers."""
         self._catalog = catalog
+        self.heads = heads
         self._texts = texts
         self._pool = pool
         self._running: dict[str, Generation] = {}
@@ -58,6 +60,7 @@ class Generator:
         """Submit a generation. The caller calls `end` when it is done with it, however it ended."""
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        self.heads.check_language(record)
         prompt = await self._encode(record, request)
         text_model = await self._texts.get(record)
         chosen = convert.parameters(request, text_model.defaults, record, len(prompt))

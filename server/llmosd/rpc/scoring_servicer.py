@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from llmos.v1 import scoring_service_pb2 as pb
@@ -11,6 +12,7 @@ from llmosd.errors import InvalidField, LlmosError
 from llmosd.ipc.messages import SamplingSpec, Scored, Submit
 from llmosd.rpc import convert
 from llmosd.rpc.caller import Caller
+from llmosd.rpc.heads import Heads
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
@@ -24,19 +26,27 @@ _UNUSED = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
 class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     """Scores text on the pool's engines."""
 
-    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool) -> None:
+    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads) -> None:
         self._catalog = catalog
         self._texts = texts
         self._pool = pool
+        self._heads = heads
 
     async def ScoreText(self, request: pb.ScoreTextRequest, context: Any) -> pb.ScoreTextResponse:
         """How likely each token of a text is."""
         caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        self._heads.check_language(record)
         if family_of(record.architecture).starts:
             raise InvalidField.of("model", "reads a prompt to answer it: there is no text to score")
         ids = await self._encode(record, request)
-        logprobs = await self._score(record, ids, convert.priority(request.priority), caller)
+        if len(ids) < 2:
+            raise InvalidField.of(
+                request.WhichOneof("input") or "",
+                "has one token; nothing comes before it to score it by",
+            )
+        priority = convert.priority(request.priority)
+        logprobs = await self._ask(_Scoring(len(ids) - 1), record, ids, priority, caller)
         spell = (await self._texts.get(record)).vocabulary.token_bytes
         response = pb.ScoreTextResponse(model_version=record.name)
         response.tokens.add(id=ids[0], bytes=spell(ids[0]))
@@ -46,42 +56,81 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         response.perplexity = math.exp(min(-response.logprob / len(logprobs), 700.0))
         return response
 
-    async def _encode(self, record: VersionRecord, request: pb.ScoreTextRequest) -> list[int]:
+    async def ClassifyText(
+        self, request: pb.ClassifyTextRequest, context: Any
+    ) -> pb.ClassifyTextResponse:
+        """Which label, or which grade, a text has."""
+        caller = Caller.of(context)
+        record = self._catalog.resolve(ModelRef.parse(request.model))
+        config = self._heads.check_labels(record)
+        ids = await self._encode(record, request)
+        priority = convert.priority(request.priority)
+        logits = await self._ask(_Classifying(), record, ids, priority, caller)
+        response = pb.ClassifyTextResponse(model_version=record.name)
+        if config.head == "regress":
+            response.grade = logits[0]
+            return response
+        chances = _softmax(logits)
+        for at in sorted(range(len(logits)), key=lambda at: (-chances[at], -logits[at], at)):
+            response.labels.add(label=config.labels[at], probability=chances[at], logit=logits[at])
+        return response
+
+    async def _encode(self, record: VersionRecord, request: Any) -> list[int]:
+        """Token ids of a request's input; a text to be classified is as those it learned from."""
         kind = request.WhichOneof("input") or ""
         if kind == "tokens":
             ids = list(request.tokens.ids)
         else:
             ids = await self._texts.encode_input(record, request)
+        if isinstance(request, pb.ClassifyTextRequest) and kind == "text":
+            defaults = (await self._texts.get(record)).defaults
+            if not set(ids) - {defaults.bos_token_id}:
+                raise InvalidField.of(kind, "makes no tokens; send some text")
+            ids += defaults.eos_token_ids[:1]
         convert.check_room(len(ids), 0, record)
         convert.check_ids("tokens.ids", ids, record.vocabulary_size)
-        if len(ids) < 2:
-            raise InvalidField.of(kind, "has one token; nothing comes before it to score it by")
         return ids
 
-    async def _score(
-        self, record: VersionRecord, ids: list[int], priority: int, caller: Caller
+    async def _ask(
+        self,
+        listener: "_Answered",
+        record: VersionRecord,
+        ids: list[int],
+        priority: int,
+        caller: Caller,
     ) -> list[float]:
-        """Log-probabilities of all tokens but the first."""
+        """What an engine finds of a text; the listener says which numbers they are."""
         handle = await self._pool.acquire(record)
-        scoring = _Scoring(len(ids) - 1)
         number = handle.submit(
-            scoring,
+            listener,
             lambda number: Submit(
-                number, ids, 1, 0, 0, [], _UNUSED, -1, score=True,
+                number, ids, 1, 0, 0, [], _UNUSED, -1, score=isinstance(listener, _Scoring),
                 tenant=caller.tenant, priority=priority, deadline=caller.deadline,
+                classify=isinstance(listener, _Classifying),
             ),
         )  # fmt: skip
         try:
-            return await scoring.result
+            return await listener.result
         finally:
             handle.cancel(number)
 
 
-class _Scoring(Listener):
-    """Collects what an engine says about one text."""
+class _Answered(Listener):
+    """Waits for what an engine says about one text."""
+
+    def __init__(self) -> None:
+        self.result: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+
+    def on_failed(self, error: LlmosError) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class _Scoring(_Answered):
+    """Log-probabilities of all tokens but the first."""
 
     def __init__(self, count: int) -> None:
-        self.result: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+        super().__init__()
         self._logprobs = [0.0] * count
 
     def on_scored(self, scored: Scored) -> None:
@@ -91,6 +140,17 @@ class _Scoring(Listener):
         if scored.done and not self.result.done():
             self.result.set_result(self._logprobs)
 
-    def on_failed(self, error: LlmosError) -> None:
+
+class _Classifying(_Answered):
+    """The labels' scores, in the labels' order."""
+
+    def on_scored(self, scored: Scored) -> None:
         if not self.result.done():
-            self.result.set_exception(error)
+            self.result.set_result(scored.logprobs)
+
+
+def _softmax(logits: Sequence[float]) -> list[float]:
+    most = max(logits)
+    shares = [math.exp(each - most) for each in logits]
+    whole = math.fsum(shares)
+    return [share / whole for share in shares]

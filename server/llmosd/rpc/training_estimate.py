@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.families.table import parameter_count
+from llmosd.architectures.families.table import family_of, parameter_count
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.estimate import adapter_parameters, estimate
 from llmosd.jobs.training.shape import fresh_config
@@ -47,7 +47,8 @@ def training_estimate(spec: TrainSpec) -> TrainingEstimate:
     needed = estimate(spec, config, teacher)
     whole = parameter_count(config)
     trained = adapter_parameters(config, spec) if spec.method == "lora" else whole
-    steps = spec.steps or _steps(spec)
+    counted = family_of(config.architecture).closed_form
+    steps = 1 if counted else spec.steps or _steps(spec)
     # A checkpoint holds what is trained and two numbers of the optimizer for each.
     checkpoints = (spec.keep_checkpoints + 2) * 12 * trained
     result = 4 * (trained if spec.method == "lora" and not spec.lora.merge else whole)

@@ -19,6 +19,7 @@ from llmosd.jobs.specs import (
     StoppingSpec,
     TrainSpec,
 )
+from llmosd.rpc.training_checks import check_counted, check_heads
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
@@ -87,6 +88,9 @@ class TrainingSpecs:
         base = self._model(request.init_from, "init_from")
         objective = _objective(request, data.kind)
         self._check_base(request, objective, base)
+        check_counted(request, family_of(base.architecture if base else request.family))
+        teacher = self._model(request.teacher, "teacher")
+        check_heads(self._store, objective, init_from=base, teacher=teacher)
         values = self._values(request, objective, data, base)
         if held_out is not None:
             values["validation"] = self._folder(held_out)

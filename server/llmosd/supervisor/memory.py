@@ -43,11 +43,11 @@ def estimate(
 
     `kv_bytes` 0 sizes the cache: a quarter of the `available` bytes, 4 GiB and all contexts at
     most, and one whole context at least. A recurrent network needs a state for each of the
-    `sequences` that run at once.
+    `sequences` that run at once; one that remembers nothing of them needs nothing.
     """
     table = config.vocab_size * config.hidden_size
     weights = parameters * WIDTHS[dtype]
-    if config.tie_embeddings and device == "cpu":
+    if config.tie_embeddings and config.head == "language" and device == "cpu":
         # The table that is read and the packed head that is multiplied.
         weights += table * WIDTHS[dtype]
     if dtype.startswith("int"):

@@ -50,7 +50,7 @@ class Planner:
             InvalidField: when it cannot be served as `dtype`.
         """
         config = self._store.config(record.model_id, record.version, ModelConfig)
-        check_served(config.architecture, self.device, dtype)
+        check_served(config, self.device, dtype)
         return estimate(
             config,
             record.parameter_count,

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import peft
 import pytest
 import torch
@@ -23,6 +24,7 @@ from llmosd.architectures.trainable.lora import (
     unmerge,
 )
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
+from llmosd.engine.adapters import with_adapter
 from llmosd.errors import DataCorrupt, InvalidField
 from llmosd.jobs.importing.hf_config import hf_config
 from tiny_training import tiny_config
@@ -155,6 +157,44 @@ def test_peft_reads_our_files(saved, tmp_path):
         with model.disable_adapter():
             base = torch.cat([model(part[None]).logits[0] for part in ids.split(LENGTHS)])
         assert (wanted - base).abs().max() > 0.1
+
+
+def test_a_head_in_pefts_files(tmp_path):
+    """Scores of labels from our two files: in transformers' classifier under peft, and served."""
+    source = tiny_llama_folder(tmp_path / "model")
+    base = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    config = hf_config(json.loads((source / "config.json").read_text()))
+    weights = {k: v for k, v in _weights(base, config).items() if k != "lm_head.weight"}
+    config = msgspec.structs.replace(config, head="classify", labels=("a", "b", "c"))
+    network = from_weights(config, weights)
+    torch.manual_seed(0)
+    add_adapters(network, TARGETS, rank=4, alpha=8.0)
+    network.score.weight.data.normal_(0, 1)
+    filled(network)
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    tensors = {n: w.contiguous() for n, w in to_peft(network).items()}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    values = peft_config(network, TARGETS, rank=4, alpha=8.0, dropout=0.0)
+    (folder / "adapter_config.json").write_text(json.dumps(values))
+    oracle = transformers.AutoModelForSequenceClassification.from_pretrained(
+        source, num_labels=3, dtype=torch.float32
+    )
+    model = peft.PeftModel.from_pretrained(oracle.eval(), folder)
+    ids = ids_of(config.vocab_size)
+    with torch.no_grad():
+        ours = network.scores(network(ids, LENGTHS), LENGTHS)
+        theirs = torch.cat([model(part[None]).logits for part in ids.split(LENGTHS)])
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    read = with_adapter(folder, weights.__getitem__)
+    assert torch.equal(read("score.weight"), network.score.weight)
+    merge(network)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    torch.testing.assert_close(read(name), network.state_dict()[name], atol=1e-6, rtol=1e-5)
+    del tensors["base_model.model.score.weight"]
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(DataCorrupt, match="no head for its labels"):
+        with_adapter(folder, weights.__getitem__)("score.weight")
 
 
 def test_we_read_pefts_files(saved, tmp_path):

@@ -37,7 +37,7 @@ def _read_settings(
 @click.option("--dataset", shell_complete=complete_dataset, help="What to train on.")
 @click.option("--from", "base", shell_complete=complete_model, help="A version to start from.")
 @click.option(
-    "--family", help="A network from scratch: llama, gpt2, lstm, ... as docs/training.md lists."
+    "--family", help="A network from scratch: llama, lstm, encoder, ... as docs/training.md lists."
 )
 @click.option("--objective", type=click.Choice(_OBJECTIVES), help="By default, the dataset's.")
 @click.option("--lora", is_flag=True, help="Train a small adapter beside frozen weights.")

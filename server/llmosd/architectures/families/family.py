@@ -53,6 +53,7 @@ class Family:
         whole: it reads a prompt in one piece, as what is first may depend on what is last.
         causal: a token's hidden state depends on nothing after it.
         starts: the token ModelConfig.start_id ends the prompt and begins the answer.
+        closed_form: its weights are found in one pass over the examples, without steps.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Family:
     whole: bool = False
     causal: bool = True
     starts: bool = False
+    closed_form: bool = False
 
     def load_network(self) -> Any:
         """The class that serves; imports torch."""

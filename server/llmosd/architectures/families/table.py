@@ -7,15 +7,22 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.families.cnn import CNN
 from llmosd.architectures.families.family import Family, Shapes
 from llmosd.architectures.families.gpt2 import GPT2
 from llmosd.architectures.families.llama import ENCODER, LLAMA
+from llmosd.architectures.families.naive_bayes import NAIVE_BAYES
 from llmosd.architectures.families.recurrent import GRU, LSTM, RNN
 from llmosd.architectures.families.seq2seq import SEQ2SEQ, SEQ2SEQ_LSTM
 from llmosd.errors import InvalidField
 
 GROUP = "llmosd.families"
-_OURS = {each.name: each for each in (LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM)}
+_OURS = {
+    each.name: each
+    for each in (
+        LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM, CNN, NAIVE_BAYES,
+    )
+}  # fmt: skip
 
 
 def family_of(name: str) -> Family:

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -148,6 +149,18 @@ class Layered(Network):
     @abstractmethod
     def normalized(self, x: Tensor) -> Tensor:
         """The last norm."""
+
+
+Labelled = tuple[Tensor, tuple[int, ...], Tensor]
+"""Examples end to end: (tokens,) int64 ids, the examples' lengths, and (examples,) int64 labels."""
+
+
+class ClosedForm(Network):
+    """A network whose best weights have a formula: no steps lead to them."""
+
+    @abstractmethod
+    def fit(self, examples: Iterable[Labelled]) -> None:
+        """Find the weights, in one pass over all examples; raises InvalidDataset."""
 
 
 def linear_names(network: nn.Module) -> list[str]:

@@ -28,7 +28,7 @@ def from_scratch(config: ModelConfig, seed: int, dropout: float = 0.0) -> Networ
 def from_weights(
     config: ModelConfig, weights: Mapping[str, Tensor], dropout: float = 0.0, seed: int = 0
 ) -> Network:
-    """A network of given weights, kept in float32; a missing `score.weight` starts at random.
+    """A network of given weights, kept in float32; a missing `score.` starts at random.
 
     Raises:
         DataCorrupt: where a weight is missing or has another shape.
@@ -38,7 +38,7 @@ def from_weights(
     for name, shape in expected_shapes(config).items():
         if name in weights:
             values[name] = weights[name].to(torch.float32, copy=True)
-        elif name == "score.weight":
+        elif name.startswith("score."):
             generator = torch.Generator().manual_seed(seed)
             values[name] = STD * torch.randn(shape, generator=generator)
         else:

@@ -84,8 +84,7 @@ def model_config(
         InvalidField: for a field that ModelConfig does not have, or values that do not fit.
     """
     if spec.init_from:
-        text = read_regular(Path(spec.init_from), CONFIG, _LARGEST_CONFIG)
-        config = msgspec.json.decode(text, type=ModelConfig)
+        config = _own_config(spec)
     else:
         extra = int(spec.objective == "masked_language_model")
         config = fresh_config(spec, words + extra)
@@ -104,10 +103,20 @@ def model_config(
     return msgspec.structs.replace(config, head=SCORED[spec.objective], labels=labels)
 
 
+def _own_config(spec: TrainSpec) -> ModelConfig:
+    """Of the version to start from."""
+    text = read_regular(Path(spec.init_from), CONFIG, _LARGEST_CONFIG)
+    return msgspec.json.decode(text, type=ModelConfig)
+
+
 def _network(spec: TrainSpec, config: ModelConfig) -> Network:
     seed = seed_of(spec.seed, WEIGHTS_SEED)
     if spec.init_from:
-        network = from_weights(config, read_weights(spec.init_from), spec.dropout, seed)
+        weights = read_weights(spec.init_from)
+        if config.labels != _own_config(spec).labels:
+            # Scores of other labels, or of the same in another order, mean nothing here.
+            weights = {n: each for n, each in weights.items() if not n.startswith("score.")}
+        network = from_weights(config, weights, spec.dropout, seed)
     else:
         network = from_scratch(config, seed, spec.dropout)
     network.checkpointing = spec.gradient_checkpointing

@@ -1,11 +1,12 @@
 """card.md of a trained version: what it was made from, how, and what is known of it."""
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.families.table import parameter_count
+from llmosd.architectures.families.table import family_of, parameter_count
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.checkpoint import RunState
 
 _ROWS = 12
+_LABELS = 50
 
 
 def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
@@ -21,10 +22,11 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         f"- License: {spec.license or 'not stated'}",
         f"- Started from: {spec.base or 'random weights'}",
         f"- Data: {spec.dataset_name or 'not named'} {spec.dataset_digest}".rstrip(),
+        *_labels(config),
         "",
         "## Recipe",
         "",
-        *_recipe(spec, run),
+        *_recipe(config, spec, run),
         "",
         "## Evaluations",
         "",
@@ -32,6 +34,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         "",
         *_metrics("Before the training", run.before),
         *_metrics("The result", run.latest),
+        *_baseline(run.latest),
         "## Limits",
         "",
         (
@@ -42,7 +45,33 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _recipe(spec: TrainSpec, run: RunState) -> list[str]:
+def _labels(config: ModelConfig) -> list[str]:
+    if config.head != "classify":
+        return []
+    shown = ", ".join(config.labels[:_LABELS])
+    rest = len(config.labels) - _LABELS
+    return [f"- Labels: {shown}" + (f", and {rest} more" if rest > 0 else "")]
+
+
+def _baseline(metrics: dict[str, float]) -> list[str]:
+    """What the accuracy has to be better than."""
+    if "majority_baseline" not in metrics:
+        return []
+    return [
+        (
+            "Always guessing the most frequent label is right for "
+            f"{metrics['majority_baseline']:.1%} of the validation rows, this model for "
+            f"{metrics['accuracy']:.1%}. Macro F1, the mean of the labels' F1, counts rare labels "
+            "as much as frequent ones."
+        ),
+        "",
+    ]
+
+
+def _recipe(config: ModelConfig, spec: TrainSpec, run: RunState) -> list[str]:
+    if family_of(config.architecture).closed_form:
+        counted = f"{run.tokens:,} tokens in {run.seconds:,.1f} seconds"
+        return [f"- Objective: {spec.objective}", f"- Method: counted, {counted}"]
     optimizer, schedule = spec.optimizer, spec.schedule
     method: str = spec.method
     if spec.method == "lora":

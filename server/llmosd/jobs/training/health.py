@@ -23,7 +23,8 @@ def check_health(
 ) -> None:
     """Raise TrainingDiverged unless every weight is finite and the loss is what it should be.
 
-    From scratch: no worse than guessing. Else: no worse than before.
+    From scratch: no worse than guessing. Else: no worse than before. A classifier may have a worse
+    loss, as it grows too sure of its guesses, where more of them are right.
 
     Args:
         network: what would be published.
@@ -37,6 +38,8 @@ def check_health(
         return
     if not math.isfinite(loss):
         raise TrainingDiverged("the loss is not a finite number")
+    if _guesses_better(metrics, before):
+        return
     if not before and guess is not None and loss > guess * (1 + _SLACK):
         raise TrainingDiverged(
             f"the loss is {loss:.4g}; guessing has {guess:.4g}", metadata={"loss": f"{loss:.6g}"}
@@ -46,3 +49,11 @@ def check_health(
             f"the loss is {loss:.4g}, and was {before['loss']:.4g} before the training",
             metadata={"loss": f"{loss:.6g}", "before": f"{before['loss']:.6g}"},
         )
+
+
+def _guesses_better(metrics: dict[str, float], before: dict[str, float]) -> bool:
+    """Whether a classifier is right more often than before, and than the most frequent label."""
+    if "majority_baseline" not in metrics:
+        return False
+    floor = max(metrics["majority_baseline"], before.get("accuracy", 0.0))
+    return metrics["accuracy"] > floor

@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import torch
 from torch import Tensor
 
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import ClosedForm, Labelled, Network
 from llmosd.errors import InvalidField, TrainingDiverged
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.batches import Batches, Examples, evaluation_batches
@@ -21,6 +21,7 @@ from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.schedules import learning_rate
 from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
 from llmosd.objectives.batch import Batch
+from llmosd.objectives.labelled import shares
 from llmosd.objectives.objective import Objective
 
 _FORGIVEN = 100
@@ -68,11 +69,14 @@ class Trainer:
         return self.run.step >= self.steps
 
     def step(self) -> None:
-        """Learn from the next batch.
+        """Learn from the next batch; or from everything, where the network needs no steps.
 
         Raises:
             TrainingDiverged: see `_not_finite`.
         """
+        if isinstance(self.network, ClosedForm):
+            self._fit(self.network)
+            return
         began = time.perf_counter()
         run, spec = self.run, self._spec
         self.network.train()
@@ -106,19 +110,26 @@ class Trainer:
         if self._validation is None:
             losses = self.run.losses
             return {"loss": sum(losses) / len(losses)} if losses else {}
+        return self._means(self._validation, self._spec.evaluate_rows)
+
+    def _means(self, examples: Examples, rows: int) -> dict[str, float]:
+        """Over the first `rows` of the examples; 0: all."""
         self.network.eval()
         sums: dict[str, float] = {}
         count = 0
-        rows = max(1, _EVALUATED_TOKENS // self._validation.rules.length)
-        chosen = evaluation_batches(self._validation, self._spec.evaluate_rows, rows)
+        confusion: Tensor | None = None
         with torch.no_grad(), self._gradients.autocast():
-            for number, batch in enumerate(chosen):
+            for number, batch in enumerate(_batches(examples, rows)):
                 ready = self._prepared(batch, EVALUATION, number, 1)
                 outcome = self._objective.loss(self.network, ready)
                 count += outcome.count
                 for name, value in outcome.metrics.items():
                     sums[name] = sums.get(name, 0.0) + value
+                if outcome.confusion is not None:
+                    confusion = outcome.confusion + (0 if confusion is None else confusion)
         means = {name: value / max(1, count) for name, value in sums.items()}
+        if confusion is not None:
+            means |= shares(confusion)
         if self._objective.words:
             means["perplexity"] = math.exp(min(means["loss"], 700.0))
         if self.judge is not None:
@@ -178,6 +189,26 @@ class Trainer:
                 if each.requires_grad:
                     each.copy_(weights[name])
 
+    def _fit(self, network: ClosedForm) -> None:
+        """The whole run as one step: from all examples at once."""
+        began = time.perf_counter()
+        run, examples = self.run, self._batches.examples
+
+        def labelled() -> Iterator[Labelled]:
+            for batch in _batches(examples, 0):
+                own = batch.to(self._device)
+                assert own.labels is not None
+                run.tokens += len(own.ids)
+                yield own.ids, own.lengths, own.labels
+
+        network.fit(labelled())
+        means = self._means(examples, 0)
+        run.losses = [means["loss"]]
+        run.step = self.steps
+        taken = time.perf_counter() - began
+        run.seconds += taken
+        self._meter.add(run, means, 0.0, 0.0, run.tokens, taken)
+
     def _prepared(self, batch: Batch, purpose: int, number: int, parts: int) -> Batch:
         generator = torch.Generator().manual_seed(seed_of(self._spec.seed, purpose, number))
         moved = batch.to(self._device)
@@ -217,3 +248,9 @@ class Trainer:
 
     def _warn(self, message: str) -> None:
         self._events(Warned(step=self.run.step, message=message))
+
+
+def _batches(examples: Examples, rows: int) -> Iterator[Batch]:
+    """Every example once, in order; `rows` of them at most, 0: all."""
+    size = max(1, _EVALUATED_TOKENS // examples.rules.length)
+    return evaluation_batches(examples, rows, size)

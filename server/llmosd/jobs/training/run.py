@@ -8,7 +8,7 @@ import msgspec
 import torch
 from tokenizers import Tokenizer
 
-from llmosd.architectures.trainable.network import Network
+from llmosd.architectures.trainable.network import ClosedForm, Network
 from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import DataCorrupt, InsufficientDisk, OperationCancelled, OperationInterrupted
 from llmosd.jobs.data.tokenized import TokenizedDataset
@@ -154,7 +154,10 @@ class _Run:
             trainer.load_weights(self._checkpoints.load(published).weights)
             run.latest = trainer.evaluate()
         network = self._parts.network
-        trainer.check(self._parts.objective.guess())
+        # Naive Bayes is too sure of what it says: its loss may be above that of guessing while its
+        # guesses are good (Domingos and Pazzani, 1997).
+        guess = None if isinstance(network, ClosedForm) else self._parts.objective.guess()
+        trainer.check(guess)
         out = _emptied(self._folder / OUTPUT)
         written = write_result(out, network.cpu(), spec, files, run)
         return TrainResult(
@@ -179,9 +182,11 @@ class _Run:
             spec.sequence_length,
         )
         batches = Batches(Examples(data, rules), spec)
-        steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
         held_out = None if validation is None else Examples(validation, rules)
         network = self._parts.network
+        steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
+        if isinstance(network, ClosedForm):
+            steps = 1
         if spec.adversarial is None:
             return Trainer(network, objective, batches, held_out, spec, steps, self._events)
         game = AdversarialTrainer(network, objective, batches, held_out, spec, steps, self._events)

@@ -293,6 +293,16 @@ def test_health():
         check_health(network, {"loss": 2.5}, {"loss": 2.0}, math.log(50))
     with pytest.raises(TrainingDiverged):
         check_health(network, {"loss": math.nan}, {}, None)
+    # A classifier that is too sure, and still right more often than the most frequent label is.
+    sure = {"loss": 1.2, "accuracy": 0.8, "majority_baseline": 0.6}
+    check_health(network, sure, {}, math.log(2))
+    check_health(network, sure, {"loss": 0.7, "accuracy": 0.7}, math.log(2))
+    for metrics, before in [
+        (sure | {"accuracy": 0.6}, {}),
+        (sure, {"loss": 0.7, "accuracy": 0.8}),
+    ]:
+        with pytest.raises(TrainingDiverged, match=r"the loss is 1.2"):
+            check_health(network, metrics, before, math.log(2))
     network.model.norm.weight.data[3] = math.nan
     with pytest.raises(TrainingDiverged, match=r"model\.norm\.weight"):
         check_health(network, {"loss": 3.0}, {}, None)
