@@ -119,8 +119,10 @@ def test_the_end_matters(name):
     assert not torch.allclose(found[0], found[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in families() if "bfloat16" in
-                                  family_of(n).served.get("cpu", ())])  # fmt: skip
+@pytest.mark.parametrize("name", [
+    name for name, family in families().items()
+    if "bfloat16" in family.served.get("cpu", ()) and "classify" in family.objectives
+])  # fmt: skip
 def test_bfloat16(name):
     """What a network of the rounded matrices says, and not what the exact one does."""
     network, texts = network_of(name, "classify"), texts_of()

@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.cnn import WIDTHS
 from llmosd.architectures.trainable.layout import Layout
-from llmosd.architectures.trainable.network import STD, Network
+from llmosd.architectures.trainable.network import STD, Layered
 
 _EMBEDDING = 0.25
 
 
-class CNN(Network):
+class CNN(Layered):
     """Embedding, filters, maximum over time; dropout of what they found alone, as in the paper.
 
     Its hidden states are the tokens' embeddings: the rest is the head's, as it sees whole texts.

@@ -155,7 +155,7 @@ Labelled = tuple[Tensor, tuple[int, ...], Tensor]
 """Examples end to end: (tokens,) int64 ids, the examples' lengths, and (examples,) int64 labels."""
 
 
-class ClosedForm(Network):
+class ClosedForm(Layered):
     """A network whose best weights have a formula: no steps lead to them."""
 
     @abstractmethod
