@@ -46,6 +46,8 @@ FAMILIES = {
     },
 }
 
+FEW = {"shape.hidden_size": 64, "optimizer.learning_rate": 4e-3, "schedule.warmup_steps": 10}
+
 
 class Parts(NamedTuple):
     """(text, rating) of the rows to train on, to stop by, and to be judged by."""
@@ -147,7 +149,8 @@ def test_a_few_hundred_tweets(daemon, rated_texts):
     for family in ("naive-bayes", "cnn"):
         settings, epochs = WORDS, 0
         if FAMILIES[family] is not None:
-            settings, epochs = {**STEPS, **FAMILIES[family], "shape.hidden_size": 64}, 5
+            # Fewer texts are fewer steps: larger ones.
+            settings, epochs = {**STEPS, **FAMILIES[family], **FEW}, 6
         train(daemon, f"few-{family}", "few", family, settings, epochs)
         found = asked(daemon, f"few-{family}", rows)
         pairs = [(label, each.label) for (_, label), each in zip(rows, found, strict=True)]
