@@ -32,7 +32,6 @@ SIZES = {
     "naive-bayes": None,
     "cnn": {"shape.hidden_size": 32},
     "lstm": {"shape.hidden_size": 32, "shape.num_layers": 1},
-    "gpt2": {"shape.hidden_size": 32, "shape.num_layers": 2},
     "encoder": {"shape.hidden_size": 32, "shape.num_layers": 2},
 }
 
@@ -146,28 +145,19 @@ def test_a_head_beside_a_model_of_language(daemon):
         "steps": 100, "batch_size": 16, "sequence_length": 64, "optimizer.learning_rate": 2e-2,
         "lora.targets": "q_proj,v_proj,down_proj", "packing": "false",
     }  # fmt: skip
-    made = {}
-    for model, merge in (("adapted", False), ("merged", True)):
-        made[model] = train(
-            daemon, model, init_from="tiny", method="lora",
-            settings={**settings, "lora.merge": merge},
-        )  # fmt: skip
-    assert made["adapted"].metrics["accuracy"] > 0.8
+    done = train(daemon, "adapted", init_from="tiny", method="lora", settings=settings)
+    assert done.metrics["accuracy"] > 0.8
     with daemon.client() as client:
-        adapted, merged = (client.get_version(name) for name in made)
-        assert adapted.byte_size < merged.byte_size / 2
-        found = {name: asked(client, name) for name in made}
-        right = sum(
-            f.label == mood for f, (_, mood) in zip(found["adapted"], HELD_OUT, strict=True)
-        )
-        assert right / len(HELD_OUT) == pytest.approx(made["adapted"].metrics["accuracy"])
-        for one, two in zip(*found.values(), strict=True):
-            assert one.label == two.label
-            assert one.labels[0].logit == pytest.approx(two.labels[0].logit, abs=1e-3)
+        adapted, base = (client.get_version(name) for name in ("adapted", "tiny"))
+        assert adapted.byte_size < base.byte_size / 2
+        pairs = zip(asked(client, "adapted"), HELD_OUT, strict=True)
+        right = sum(found.label == mood for found, (_, mood) in pairs)
+        assert right / len(HELD_OUT) == pytest.approx(done.metrics["accuracy"])
+        with pytest.raises(InvalidFieldError, match="gives labels"):
+            client.generate("adapted", "the soup")
         client.load_model("tiny").result()
         assert client.generate("tiny", "the soup", max_tokens=3).usage.completion_tokens
-        for name in ("adapted", "merged"):
-            client.delete_model(name, force=True)
+        client.delete_model("adapted", force=True)
 
 
 def test_many_at_once(daemon, bayes):
@@ -283,7 +273,7 @@ def test_served_as(daemon, bayes):
         # It is trained further: this is what such a network is for.
         done = train(
             daemon, "from-hidden", init_from="hidden",
-            settings={"steps": 60, "sequence_length": 24, "batch_size": 16, "packing": "false",
+            settings={"steps": 40, "sequence_length": 24, "batch_size": 16, "packing": "false",
                       "optimizer.learning_rate": 1e-2},
         )  # fmt: skip
         assert done.metrics["accuracy"] > done.metrics["majority_baseline"]
