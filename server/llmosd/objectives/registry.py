@@ -5,6 +5,7 @@ from llmosd.objectives.labelled import Classify, Regress
 from llmosd.objectives.likelihood import LanguageModel, MaskedLanguageModel, SupervisedFineTuning
 from llmosd.objectives.objective import Build
 from llmosd.objectives.preference import Dpo, Kto
+from llmosd.objectives.vae import Vae
 
 OBJECTIVES: dict[str, Build] = {
     "language_model": LanguageModel,
@@ -15,6 +16,7 @@ OBJECTIVES: dict[str, Build] = {
     "dpo": Dpo,
     "kto": Kto,
     "distill": Distill,
+    "vae": Vae,
 }
 
 REFERENCED = {"dpo", "kto"}

@@ -41,6 +41,7 @@ _FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
 _SIZES = {
     "encoder_layers": 1024,
     "num_layers": 1024,
+    "latent_size": 4096,
     "hidden_size": 1 << 18,
     "intermediate_size": 1 << 20,
     "num_heads": 4096,

@@ -53,6 +53,8 @@ class Family:
         whole: it reads a prompt in one piece, as what is first may depend on what is last.
         causal: a token's hidden state depends on nothing after it.
         starts: the token ModelConfig.start_id ends the prompt and begins the answer.
+        latent: what it writes hangs on ModelConfig.latent_size numbers, which are found in the
+            prompt, or given.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Family:
     whole: bool = False
     causal: bool = True
     starts: bool = False
+    latent: bool = False
 
     def load_network(self) -> Any:
         """The class that serves; imports torch."""

@@ -12,10 +12,13 @@ from llmosd.architectures.families.gpt2 import GPT2
 from llmosd.architectures.families.llama import ENCODER, LLAMA
 from llmosd.architectures.families.recurrent import GRU, LSTM, RNN
 from llmosd.architectures.families.seq2seq import SEQ2SEQ, SEQ2SEQ_LSTM
+from llmosd.architectures.families.vae import VAE
 from llmosd.errors import InvalidField
 
 GROUP = "llmosd.families"
-_OURS = {each.name: each for each in (LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM)}
+_OURS = {
+    each.name: each for each in (LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM, VAE)
+}
 
 
 def family_of(name: str) -> Family:

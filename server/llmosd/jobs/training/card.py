@@ -17,6 +17,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
             f"{config.family}, {parameter_count(config):,} parameters, {config.num_layers} layers, "
             f"context of {config.context_length:,} tokens, vocabulary of {config.vocab_size:,}."
         ),
+        *_latent(config, run),
         "",
         f"- License: {spec.license or 'not stated'}",
         f"- Started from: {spec.base or 'random weights'}",
@@ -40,6 +41,15 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _latent(config: ModelConfig, run: RunState) -> list[str]:
+    """How many numbers stand for a sentence, and how many of them say something."""
+    if not config.latent_size:
+        return []
+    kl, active = (run.latest.get(name) for name in ("kl", "active_units"))
+    said = "" if kl is None else f": {kl:.3g} nats of a sentence, {active:.0f} of them active"
+    return [f"A latent vector of {config.latent_size} numbers stands for a sentence{said}."]
 
 
 def _recipe(spec: TrainSpec, run: RunState) -> list[str]:

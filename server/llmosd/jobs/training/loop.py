@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import torch
@@ -20,7 +21,7 @@ from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.schedules import learning_rate
 from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
 from llmosd.objectives.batch import Batch
-from llmosd.objectives.objective import Objective
+from llmosd.objectives.objective import Objective, Summarizing
 
 _FORGIVEN = 100
 """Finite steps after which an earlier one that was not is forgotten."""
@@ -106,6 +107,7 @@ class Trainer:
             return {"loss": sum(losses) / len(losses)} if losses else {}
         self.network.eval()
         sums: dict[str, float] = {}
+        more: dict[str, Tensor] = {}
         count = 0
         rows = max(1, _EVALUATED_TOKENS // self._validation.rules.length)
         chosen = evaluation_batches(self._validation, self._spec.evaluate_rows, rows)
@@ -116,7 +118,11 @@ class Trainer:
                 count += outcome.count
                 for name, value in outcome.metrics.items():
                     sums[name] = sums.get(name, 0.0) + value
+                for name, tensor in outcome.sums.items():
+                    more[name] = more.get(name, 0) + tensor
         means = {name: value / max(1, count) for name, value in sums.items()}
+        if more and isinstance(self._objective, Summarizing):
+            means |= self._objective.summarize(more)
         if self._objective.words:
             means["perplexity"] = math.exp(min(means["loss"], 700.0))
         return means
@@ -172,7 +178,7 @@ class Trainer:
 
     def _prepared(self, batch: Batch, purpose: int, number: int, parts: int) -> Batch:
         generator = torch.Generator().manual_seed(seed_of(self._spec.seed, purpose, number))
-        moved = batch.to(self._device)
+        moved = replace(batch.to(self._device), step=number, steps=self.steps)
         return self._objective.prepare(self.network, moved, generator, parts)
 
     def _clip(self) -> Tensor:
