@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "run",
     "chat": "chat",
     "tokenize": "tokenize",
+    "latent": "latent",
     "dataset": "dataset",
     "batch": "batch",
     "train": "train",

@@ -6,7 +6,8 @@ from typing import Any
 
 from llmos.v1 import scoring_service_pb2 as pb
 from llmos.v1 import scoring_service_pb2_grpc
-from llmosd.errors import InvalidField, LlmosError
+from llmosd.architectures.families.table import family_of
+from llmosd.errors import FeatureUnavailable, InvalidField, LlmosError
 from llmosd.ipc.messages import SamplingSpec, Scored, Submit
 from llmosd.rpc import convert
 from llmosd.rpc.caller import Caller
@@ -32,6 +33,11 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         """How likely each token of a text is."""
         caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        if family_of(record.architecture).latent:
+            raise FeatureUnavailable(
+                "a text's probability is a sum over all latent vectors, which nobody can compute; "
+                "EncodeText tells what a text is to this model"
+            )
         ids = await self._encode(record, request)
         logprobs = await self._score(record, ids, convert.priority(request.priority), caller)
         spell = (await self._texts.get(record)).vocabulary.token_bytes

@@ -16,6 +16,7 @@ _OBJECTIVES = (
     "dpo",
     "kto",
     "distill",
+    "vae",
 )
 
 
