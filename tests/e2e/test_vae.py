@@ -15,7 +15,7 @@ import pytest
 from daemon import DaemonProcess, wait_for
 from llmos_client import AsyncClient, FeatureUnavailableError, InvalidFieldError
 
-STEPS, LATENT = 240, 8
+STEPS, LATENT = 220, 8
 SETTINGS = {
     "tokenizer_kind": "word",
     "shape.hidden_size": 48,
@@ -26,8 +26,8 @@ SETTINGS = {
     "packing": False,
     "dropout": 0.1,
     "optimizer.learning_rate": 1e-2,
-    "latent.kl_weight": 0.3,
-    "latent.word_dropout": 0.5,
+    "latent.kl_weight": 0.1,
+    "latent.word_dropout": 0.7,
     "steps": STEPS,
     "checkpoint_every": 60,
     "log_every": 10,
@@ -121,7 +121,7 @@ def test_reconstructions(daemon, model):
             for a, b in zip(one.split(), two.split(), strict=False)
         )
         print(f"{right} of 30 sentences, {words} of 150 words; {said[:2]} of {wanted[:2]}")
-        assert words > 110
+        assert words > 120
         # The same through the latent vector that the client holds, to the last character.
         found = [client.encode_text(model, text) for text in wanted[:8]]
         assert client.decode_latents(model, [each.mean for each in found]).texts == tuple(said[:8])
@@ -195,9 +195,9 @@ def test_asyncio(daemon, model):
             found = await client.encode_text(model, "the fox sees the hen")
             return [
                 found,
-                await client.decode_latents(model, [found.mean]),
+                await client.decode_latents(model, [found.mean], seed=0),
                 await client.sample_texts(model, 2, seed=3),
-                await client.interpolate_texts(model, "the fox", "the hen", steps=2),
+                await client.interpolate_texts(model, "the fox", "the hen", steps=2, seed=0),
                 await client.compress_texts(model, ["the fox"], bits=4),
             ]
 
@@ -205,9 +205,9 @@ def test_asyncio(daemon, model):
         found = client.encode_text(model, "the fox sees the hen")
         assert asyncio.run(ask()) == [
             found,
-            client.decode_latents(model, [found.mean]),
+            client.decode_latents(model, [found.mean], seed=0),
             client.sample_texts(model, 2, seed=3),
-            client.interpolate_texts(model, "the fox", "the hen", steps=2),
+            client.interpolate_texts(model, "the fox", "the hen", steps=2, seed=0),
             client.compress_texts(model, ["the fox"], bits=4),
         ]
 
