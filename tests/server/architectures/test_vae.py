@@ -137,14 +137,14 @@ def test_first_loss():
     assert float(loss.detach()) == pytest.approx(math.log(5000), abs=0.1)
 
 
-def make(network, folder, *, states=8, max_sequences=8):
+def make(network, folder, *, states=8, max_sequences=8, dtype="float32"):
     """An engine that serves the network."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(msgspec.json.encode(network.config))
     save_file(network.state_dict(), folder / "model.safetensors")
     size = block_bytes(network.config, 0, 4)
     order = LoadEngine(
-        str(folder), "cpu", "float32", "", states * size, max_sequences, 16, 8,
+        str(folder), "cpu", dtype, "", states * size, max_sequences, 16, 8,
         threads=2, heartbeat_seconds=0.5,
     )  # fmt: skip
     engine, ready = load(order, lambda *_: None)
@@ -175,31 +175,31 @@ def finish(engine, submitted):
     return found
 
 
-def check_greedy(network, z, found):
-    """Each token is the likeliest around `z`, whose log-probability it has."""
-    ids = []
-    for token, logprob in found:
-        hidden = decoded_by_formula(network, z, torch.tensor(ids, dtype=torch.int64))[-1]
-        scores = hidden @ network.head.detach().double().numpy().T
-        wanted = scores - np.log(np.exp(scores - scores.max()).sum()) - scores.max()
-        assert token == wanted.argmax()
-        assert logprob == pytest.approx(wanted[token], abs=1e-4)
-        ids.append(token)
+def check_greedy(scores, found):
+    """Each token is the likeliest by scores (tokens, words), whose log-probability it has."""
+    wanted = torch.log_softmax(torch.as_tensor(scores).double(), 1)
+    assert [token for token, _ in found] == wanted.argmax(1).tolist()
+    best = wanted.max(1).values.tolist()
+    assert [logprob for _, logprob in found] == pytest.approx(best, abs=1e-4)
+
+
+def scores_by_formula(network, z, found):
+    """Of each token of an answer, around a latent vector."""
+    said = torch.tensor([token for token, _ in found[:-1]], dtype=torch.int64)
+    return decoded_by_formula(network, z, said) @ network.head.detach().double().numpy().T
 
 
 def test_reconstructions_are_those_of_the_trained_network(network, tmp_path):
-    """Greedy, side by side, are those of reading everything again for each token."""
+    """Greedy, side by side, token by token."""
     found = finish(make(network, tmp_path / "version"), submits())
     for at, (sentence, _) in enumerate(examples()):
-        check_greedy(network, posterior_by_formula(network, sentence)[0], found[at, 0])
-        ids = sentence.tolist()
-        for token, logprob in found[at, 0]:
-            with torch.no_grad():
-                hidden = network(torch.tensor(ids), (len(ids),))[-1:]
-                wanted = torch.log_softmax((hidden @ network.head.T)[0], 0)
-            assert token == int(wanted.argmax())
-            assert logprob == pytest.approx(float(wanted[token]), abs=1e-4)
-            ids.append(token)
+        answer = found[at, 0]
+        mean = posterior_by_formula(network, sentence)[0]
+        check_greedy(scores_by_formula(network, mean, answer), answer)
+        ids = torch.tensor([*sentence.tolist(), *(token for token, _ in answer[:-1])])
+        with torch.no_grad():
+            hidden = network(ids, (len(ids),))[len(sentence) - 1 :]
+            check_greedy(hidden @ network.head.T, answer)
 
 
 def test_both_arithmetics(network):
@@ -276,6 +276,19 @@ def test_preemption_changes_nothing(network, tmp_path):
     assert {key: answer for key, answer in found.items() if key in calm} == calm
 
 
+def test_bfloat16(network, tmp_path):
+    """Rounded weights: the same in any company, and near the unrounded ones."""
+    engine = make(network, tmp_path / "version", dtype="bfloat16")
+    alone = {}
+    for submit in submits(temperature=1.0):
+        alone |= finish(engine, [submit])
+    assert finish(engine, submits(temperature=1.0)) == alone
+    for at, (sentence, _) in enumerate(examples()):
+        mean = posterior_by_formula(network, sentence)[0]
+        own = msgspec.structs.replace(next(submits()), id=at, prompt=sentence.tolist())
+        np.testing.assert_allclose(encoded(engine, [own])[at][: len(mean)], mean, atol=0.05)
+
+
 def test_without_a_prompt_the_seed_says_all(network, tmp_path):
     """Around a draw of the prior: one for each seed and answer, and the one that is documented."""
     engine = make(network, tmp_path / "version")
@@ -284,7 +297,8 @@ def test_without_a_prompt_the_seed_says_all(network, tmp_path):
     assert len({tuple(found[key]) for key in [(0, 0), (0, 1), (1, 0)]}) == 3
     size = network.config.latent_size
     for (seed, choice), key in {(5, 0): (0, 0), (5, 1): (0, 1), (6, 0): (1, 0)}.items():
-        check_greedy(network, reference.normals(seed, choice, size), found[key])
+        z = reference.normals(seed, choice, size)
+        check_greedy(scores_by_formula(network, z, found[key]), found[key])
     given = [reference.normals(5, 1, size).astype(np.float32).tolist()]
     given = msgspec.structs.replace(prior(3, 99), latents=given)
     assert finish(engine, [given])[3, 0] == found[0, 1]
