@@ -105,7 +105,13 @@ def test_the_card(daemon, model):
     """How many numbers, how much they say, and the setting that made them say it."""
     card = (daemon.folder / f"state/models/{model}/1/card.md").read_text()
     assert f"A latent vector of {LATENT} numbers stands for a sentence: " in card
-    for part in ("Objective: vae", "- kl: ", "- active_units: ", "- iwae: "):
+    for part in (
+        "Objective: vae",
+        "weight 0.1, linear; free bits 0, word dropout 0.7",
+        "- kl: ",
+        "- active_units: ",
+        "- iwae: ",
+    ):
         assert part in card
 
 

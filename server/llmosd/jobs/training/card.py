@@ -66,9 +66,21 @@ def _recipe(spec: TrainSpec, run: RunState) -> list[str]:
             f"weight decay {optimizer.weight_decay:g}"
         ),
         f"- Schedule: {schedule.name}, warm-up of {schedule.warmup_steps} steps",
+        *_kl(spec),
         f"- Batch: {spec.batch_size} x {spec.sequence_length} tokens at most",
         f"- Steps: {run.step:,}, {run.tokens:,} tokens, {run.seconds:,.0f} seconds",
         f"- Arithmetic: {spec.precision}; seed {spec.seed}",
+    ]
+
+
+def _kl(spec: TrainSpec) -> list[str]:
+    if spec.objective != "vae":
+        return []
+    latent = spec.latent
+    return [
+        f"- KL divergence: weight {latent.kl_weight:g}, {latent.kl_schedule}; free bits "
+        f"{latent.free_bits:g}, word dropout {latent.word_dropout:g}, "
+        f"{latent.importance_samples} draws for the importance-weighted bound"
     ]
 
 
