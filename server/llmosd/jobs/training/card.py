@@ -78,9 +78,11 @@ def _kl(spec: TrainSpec) -> list[str]:
         return []
     latent = spec.latent
     return [
-        f"- KL divergence: weight {latent.kl_weight:g}, {latent.kl_schedule}; free bits "
-        f"{latent.free_bits:g}, word dropout {latent.word_dropout:g}, "
-        f"{latent.importance_samples} draws for the importance-weighted bound"
+        (
+            f"- KL divergence: weight {latent.kl_weight:g}, {latent.kl_schedule}; free bits "
+            f"{latent.free_bits:g}, word dropout {latent.word_dropout:g}, "
+            f"{latent.importance_samples} draws for the importance-weighted bound"
+        )
     ]
 
 
