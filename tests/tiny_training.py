@@ -1,5 +1,6 @@
 """Small data, specs and runs for tests of training; `import tiny_training` finds it."""
 
+import msgspec
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models
@@ -14,6 +15,7 @@ from llmosd.objectives.objective import Settings
 from llmosd.objectives.registry import EVERY_TOKEN, OBJECTIVES
 
 WORDS = 50
+START = 0
 SHAPE = {"num_layers": 2, "hidden_size": 32, "num_heads": 4, "context_length": 64}
 
 
@@ -59,6 +61,23 @@ def tiny_data(count=40, *, seed=0, longest=20, labels=None, words=WORDS, grades=
     )
 
 
+def tiny_sentences(count=40, *, seed=0, longest=12):
+    """Sentences that are to be written after they were read; START ends both halves."""
+    rng = np.random.default_rng(seed)
+    rows, masks = [], []
+    for _ in range(count):
+        length = int(rng.integers(2, longest + 1))
+        words = (rng.integers(WORDS - 1) + np.arange(length)) % (WORDS - 1) + 1
+        rows.append([*words, START, *words, START])
+        masks.append([0] * (length + 1) + [1] * (length + 1))
+    return TokenizedDataset(
+        np.concatenate(rows).astype(np.uint16),
+        np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        np.concatenate(masks).astype(np.uint8),
+        digest=f"sha256:sentences-{seed}",
+    )
+
+
 def tiny_text(tokens=2000, seed=0):
     """One long document of the same kind."""
     rng = np.random.default_rng(seed)
@@ -92,6 +111,12 @@ def tiny_batch(count=6, *, seed=0, shifted=True, labels=None, every_token=False,
     return examples.batch(np.arange(count))
 
 
+def sentence_batch(count=6, *, seed=0):
+    """A batch of `tiny_sentences`' first ones."""
+    examples = Examples(tiny_sentences(count, seed=seed), Rules(True, 1, False, 64))
+    return examples.batch(np.arange(count))
+
+
 def tiny_objective(name, other=None, **changes):
     values = {"vocab_size": WORDS, "labels": 3, "mask_id": WORDS - 1}
     return OBJECTIVES[name](Settings(**(values | changes)), other)
@@ -99,7 +124,12 @@ def tiny_objective(name, other=None, **changes):
 
 def tiny_trainer(spec, network, data, *, validation=None, other=None, events=None, labels=3):
     """The loop, without files."""
-    objective = tiny_objective(spec.objective, other, labels=labels, beta=spec.beta)
+    latent = msgspec.structs.asdict(spec.latent)
+    words = network.config.vocab_size
+    objective = tiny_objective(
+        spec.objective, other, labels=labels, beta=spec.beta,
+        vocab_size=words, mask_id=words - 1, **latent,
+    )  # fmt: skip
     rules = Rules(
         objective.shifted, objective.group, spec.objective in EVERY_TOKEN, spec.sequence_length
     )

@@ -80,6 +80,12 @@ if TYPE_CHECKING:
     from llmos_client.generations import TokenOutput as TokenOutput
     from llmos_client.generations import ToolCall as ToolCall
     from llmos_client.generations import Usage as Usage
+    from llmos_client.latents import CompressedText as CompressedText
+    from llmos_client.latents import Compression as Compression
+    from llmos_client.latents import Interpolation as Interpolation
+    from llmos_client.latents import LatentPoint as LatentPoint
+    from llmos_client.latents import LatentTexts as LatentTexts
+    from llmos_client.latents import Posterior as Posterior
     from llmos_client.loads import ClassLoad as ClassLoad
     from llmos_client.loads import Load as Load
     from llmos_client.loads import ModelLoad as ModelLoad
@@ -139,7 +145,9 @@ _HOMES = {
     "SamplingOptions": "options",
     "TrainOptions": "options",
 }
-_PLAIN = ("datasets", "errors", "generations", "loads", "operations", "results", "training")
+_PLAIN = (
+    "datasets", "errors", "generations", "latents", "loads", "operations", "results", "training",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
+from llmos_client.aio_latent_methods import AsyncLatentMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -20,7 +21,7 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods):
+class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods, AsyncLatentMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

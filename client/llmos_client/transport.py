@@ -12,6 +12,7 @@ from llmos.v1 import (
     admin_service_pb2_grpc,
     dataset_service_pb2_grpc,
     generation_service_pb2_grpc,
+    latent_service_pb2_grpc,
     model_service_pb2_grpc,
     operation_service_pb2_grpc,
     scoring_service_pb2_grpc,
@@ -90,6 +91,7 @@ class Stubs:
         self.generation = _stub(generation_service_pb2_grpc.GenerationServiceStub, channel)
         self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
         self.datasets = _stub(dataset_service_pb2_grpc.DatasetServiceStub, channel)
+        self.latent = _stub(latent_service_pb2_grpc.LatentServiceStub, channel)
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)

@@ -1,9 +1,10 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon et al., 2011).
 
 A draw is a function of (seed, choice, position) alone, so it does not depend on what else is in the
-batch, on preemption, or on the order of steps. Twin: reference.uniform.
+batch, on preemption, or on the order of steps. Twins: reference.uniform, reference.normals.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
     return c0, c1, c2, c3
 
 
+@inlined
+def _unit(high: Any, low: Any) -> Any:
+    bits = (high >> np.uint64(5)) * np.uint64(67108864) + (low >> np.uint64(6))
+    return np.float64(bits) * (1.0 / 9007199254740992.0)
+
+
 @kernel
 def uniform(seed: Any, choice: Any, position: Any) -> Any:
     """A float64 in [0, 1) with 53 random bits.
@@ -50,5 +57,34 @@ def uniform(seed: Any, choice: Any, position: Any) -> Any:
         key & _MASK,
         key >> _SHIFT,
     )
-    bits = (high >> np.uint64(5)) * np.uint64(67108864) + (low >> np.uint64(6))
-    return np.float64(bits) * (1.0 / 9007199254740992.0)
+    return _unit(high, low)
+
+
+@kernel
+def normals(seed: Any, choice: Any, out: Any) -> None:
+    """Fill `out` with standard normal numbers (Box and Muller, 1958).
+
+    Two of them come from the four words of one counter (index, choice, 1, 0), which differs from
+    every counter of `uniform`.
+
+    Args:
+        seed: uint64, the key.
+        choice: which of a request's n answers.
+        out: (size,) float32.
+    """
+    key = np.uint64(seed)
+    for index in range((out.shape[0] + 1) // 2):
+        one, two, three, four = philox(
+            np.uint64(index),
+            np.uint64(choice) & _MASK,
+            np.uint64(1),
+            np.uint64(0),
+            key & _MASK,
+            key >> _SHIFT,
+        )
+        # 1 - u is above 0, whose logarithm there is.
+        radius = math.sqrt(-2.0 * math.log(1.0 - _unit(one, two)))
+        angle = 2.0 * math.pi * _unit(three, four)
+        out[2 * index] = radius * math.cos(angle)
+        if 2 * index + 1 < out.shape[0]:
+            out[2 * index + 1] = radius * math.sin(angle)

@@ -129,6 +129,21 @@ def uniform(seed: int, choice: int, position: int) -> float:
     """A float in [0, 1) with 53 random bits."""
     key = (seed & 0xFFFFFFFF, seed >> 32)
     high, low, _, _ = philox((position, choice, 0, 0), key)
+    return _unit(high, low)
+
+
+def normals(seed: int, choice: int, size: int) -> Array:
+    """(size,) float64 standard normal numbers."""
+    key, found = (seed & 0xFFFFFFFF, seed >> 32), []
+    for index in range(-(-size // 2)):
+        one, two, three, four = philox((index, choice, 1, 0), key)
+        radius = np.sqrt(-2.0 * np.log(1.0 - _unit(one, two)))
+        angle = 2.0 * np.pi * _unit(three, four)
+        found += [radius * np.cos(angle), radius * np.sin(angle)]
+    return np.array(found[:size])
+
+
+def _unit(high: int, low: int) -> float:
     return float((high >> 5) * 67108864 + (low >> 6)) / 9007199254740992.0
 
 

@@ -24,10 +24,12 @@ from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
+from llmosd.rpc.encoder import Encoder
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.inside_jobs import JobStarter
+from llmosd.rpc.latent_servicer import LatentServicer
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.publishing import Publisher
@@ -175,6 +177,7 @@ class _Daemon:
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
             scoring=ScoringServicer(catalog, texts, pool, heads),
+            latent=LatentServicer(catalog, store, generator, Encoder(texts, pool)),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
             datasets=DatasetServicer(datasets, operations),

@@ -78,7 +78,7 @@ def mutated(data, chance):
 
 
 def test_reflection_lists_what_is_served(methods):
-    """The walk below misses nothing: eight services of ours, operations, health, reflection."""
+    """The walk below misses nothing: nine services of ours, operations, health, reflection."""
     services = {method.path.split("/")[1] for method in methods}
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
@@ -86,6 +86,7 @@ def test_reflection_lists_what_is_served(methods):
             "Admin",
             "Dataset",
             "Generation",
+            "Latent",
             "Model",
             "Operation",
             "Scoring",

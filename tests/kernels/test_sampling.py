@@ -1,5 +1,7 @@
 """Sampling against its twin, transformers' logits processors, and Random123's vectors."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from transformers import (
 )
 
 from llmos_kernels import reference
-from llmos_kernels.random import philox, uniform
+from llmos_kernels.random import normals, philox, uniform
 from llmos_kernels.sampling import BIAS, PARAMS, SEEN, sample
 
 # From the known-answer tests that come with Random123 (philox4x32, 10 rounds).
@@ -76,6 +78,27 @@ def test_philox_known_answers(counter, key, expected):
     words = [np.uint64(word) for word in (*counter, *key)]
     assert tuple(int(word) for word in philox(*words)) == expected
     assert reference.philox(counter, key) == expected
+
+
+@pytest.mark.parametrize(("seed", "choice", "size"), [(0, 0, 1), (9, 3, 32), (2**64 - 1, 63, 7)])
+def test_normals(seed, choice, size):
+    """The kernel's are the twin's, and a longer vector begins with a shorter one."""
+    out = np.empty(size, np.float32)
+    normals(np.uint64(seed), choice, out)
+    np.testing.assert_allclose(out, reference.normals(seed, choice, size), rtol=1e-6)
+    np.testing.assert_array_equal(
+        reference.normals(seed, choice, size), reference.normals(seed, choice, size + 5)[:size]
+    )
+
+
+def test_normals_are_normal():
+    """Kolmogorov and Smirnov, and neighbours are not correlated."""
+    out = np.empty(20_000, np.float32)
+    normals(np.uint64(5), 1, out)
+    ordered = np.sort(out.astype(np.float64))
+    wanted = np.array([0.5 * (1 + math.erf(x / math.sqrt(2))) for x in ordered])
+    assert np.abs(wanted - np.arange(1, 20_001) / 20_000).max() < 1.63 / math.sqrt(20_000)
+    assert abs(np.corrcoef(out[::2], out[1::2])[0, 1]) < 0.03
 
 
 def test_uniform_is_uniform():

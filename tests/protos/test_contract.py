@@ -12,6 +12,7 @@ from llmos.v1 import (
     dataset_service_pb2,
     error_reason_pb2,
     generation_service_pb2,
+    latent_service_pb2,
     model_service_pb2,
     operation_service_pb2,
     scoring_service_pb2,
@@ -22,8 +23,8 @@ from llmosd.rpc import status
 
 PROTOS = Path(__file__).parents[2] / "protos"
 MODULES = [
-    admin_service_pb2, dataset_service_pb2, generation_service_pb2, model_service_pb2,
-    operation_service_pb2, scoring_service_pb2, tokenization_service_pb2,
+    admin_service_pb2, dataset_service_pb2, generation_service_pb2, latent_service_pb2,
+    model_service_pb2, operation_service_pb2, scoring_service_pb2, tokenization_service_pb2,
 ]  # fmt: skip
 
 

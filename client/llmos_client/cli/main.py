@@ -26,6 +26,7 @@ _COMMANDS = {
     "chat": "chat",
     "classify": "classify",
     "tokenize": "tokenize",
+    "latent": "latent",
     "dataset": "dataset",
     "batch": "batch",
     "train": "train",

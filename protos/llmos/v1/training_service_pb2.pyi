@@ -25,6 +25,7 @@ class TrainingObjective(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRAINING_OBJECTIVE_DPO: _ClassVar[TrainingObjective]
     TRAINING_OBJECTIVE_KTO: _ClassVar[TrainingObjective]
     TRAINING_OBJECTIVE_DISTILL: _ClassVar[TrainingObjective]
+    TRAINING_OBJECTIVE_VAE: _ClassVar[TrainingObjective]
     TRAINING_OBJECTIVE_SEQGAN: _ClassVar[TrainingObjective]
 
 class TrainingMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -48,6 +49,7 @@ TRAINING_OBJECTIVE_SFT: TrainingObjective
 TRAINING_OBJECTIVE_DPO: TrainingObjective
 TRAINING_OBJECTIVE_KTO: TrainingObjective
 TRAINING_OBJECTIVE_DISTILL: TrainingObjective
+TRAINING_OBJECTIVE_VAE: TrainingObjective
 TRAINING_OBJECTIVE_SEQGAN: TrainingObjective
 TRAINING_METHOD_UNSPECIFIED: TrainingMethod
 TRAINING_METHOD_FULL: TrainingMethod
@@ -58,7 +60,7 @@ TOKENIZER_KIND_WORD: TokenizerKind
 TOKENIZER_KIND_BPE: TokenizerKind
 
 class TrainModelRequest(_message.Message):
-    __slots__ = ("model_id", "objective", "method", "family", "shape", "init_from", "dataset", "validation_dataset", "tokenizer_from", "tokenizer_kind", "vocabulary_size", "teacher", "parameters", "optimizer", "schedule", "lora", "early_stopping", "samples", "license", "request_id", "adversarial")
+    __slots__ = ("model_id", "objective", "method", "family", "shape", "init_from", "dataset", "validation_dataset", "tokenizer_from", "tokenizer_kind", "vocabulary_size", "teacher", "parameters", "optimizer", "schedule", "lora", "early_stopping", "samples", "license", "request_id", "latent", "adversarial")
     class ShapeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +88,7 @@ class TrainModelRequest(_message.Message):
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     LICENSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LATENT_FIELD_NUMBER: _ClassVar[int]
     ADVERSARIAL_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     objective: TrainingObjective
@@ -107,8 +110,9 @@ class TrainModelRequest(_message.Message):
     samples: _containers.RepeatedScalarFieldContainer[str]
     license: str
     request_id: str
+    latent: TrainingLatent
     adversarial: TrainingAdversarial
-    def __init__(self, model_id: _Optional[str] = ..., objective: _Optional[_Union[TrainingObjective, str]] = ..., method: _Optional[_Union[TrainingMethod, str]] = ..., family: _Optional[str] = ..., shape: _Optional[_Mapping[str, float]] = ..., init_from: _Optional[str] = ..., dataset: _Optional[str] = ..., validation_dataset: _Optional[str] = ..., tokenizer_from: _Optional[str] = ..., tokenizer_kind: _Optional[_Union[TokenizerKind, str]] = ..., vocabulary_size: _Optional[int] = ..., teacher: _Optional[str] = ..., parameters: _Optional[_Union[TrainingParameters, _Mapping]] = ..., optimizer: _Optional[_Union[TrainingOptimizer, _Mapping]] = ..., schedule: _Optional[_Union[TrainingSchedule, _Mapping]] = ..., lora: _Optional[_Union[TrainingLora, _Mapping]] = ..., early_stopping: _Optional[_Union[TrainingStopping, _Mapping]] = ..., samples: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., request_id: _Optional[str] = ..., adversarial: _Optional[_Union[TrainingAdversarial, _Mapping]] = ...) -> None: ...
+    def __init__(self, model_id: _Optional[str] = ..., objective: _Optional[_Union[TrainingObjective, str]] = ..., method: _Optional[_Union[TrainingMethod, str]] = ..., family: _Optional[str] = ..., shape: _Optional[_Mapping[str, float]] = ..., init_from: _Optional[str] = ..., dataset: _Optional[str] = ..., validation_dataset: _Optional[str] = ..., tokenizer_from: _Optional[str] = ..., tokenizer_kind: _Optional[_Union[TokenizerKind, str]] = ..., vocabulary_size: _Optional[int] = ..., teacher: _Optional[str] = ..., parameters: _Optional[_Union[TrainingParameters, _Mapping]] = ..., optimizer: _Optional[_Union[TrainingOptimizer, _Mapping]] = ..., schedule: _Optional[_Union[TrainingSchedule, _Mapping]] = ..., lora: _Optional[_Union[TrainingLora, _Mapping]] = ..., early_stopping: _Optional[_Union[TrainingStopping, _Mapping]] = ..., samples: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., request_id: _Optional[str] = ..., latent: _Optional[_Union[TrainingLatent, _Mapping]] = ..., adversarial: _Optional[_Union[TrainingAdversarial, _Mapping]] = ...) -> None: ...
 
 class TrainingParameters(_message.Message):
     __slots__ = ("steps", "epochs", "sequence_length", "batch_size", "accumulation", "packing", "clip_norm", "dropout", "label_smoothing", "adversarial_epsilon", "mask_share", "beta", "distill_temperature", "distill_share", "precision", "gradient_checkpointing", "seed", "threads", "log_every", "evaluate_every", "evaluate_rows", "checkpoint_every", "keep_checkpoints", "sample_tokens", "answer_rows")
@@ -235,6 +239,24 @@ class TrainingAdversarial(_message.Message):
     discriminator_rate: float
     most_rise: float
     def __init__(self, likelihood_steps: _Optional[int] = ..., discriminator_steps: _Optional[int] = ..., rollouts: _Optional[int] = ..., round_discriminator_steps: _Optional[int] = ..., discriminator: _Optional[str] = ..., discriminator_size: _Optional[int] = ..., discriminator_dropout: _Optional[float] = ..., generator_rate: _Optional[float] = ..., discriminator_rate: _Optional[float] = ..., most_rise: _Optional[float] = ...) -> None: ...
+
+class TrainingLatent(_message.Message):
+    __slots__ = ("kl_weight", "kl_schedule", "kl_warmup_steps", "kl_cycles", "free_bits", "word_dropout", "importance_samples")
+    KL_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    KL_SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    KL_WARMUP_STEPS_FIELD_NUMBER: _ClassVar[int]
+    KL_CYCLES_FIELD_NUMBER: _ClassVar[int]
+    FREE_BITS_FIELD_NUMBER: _ClassVar[int]
+    WORD_DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    IMPORTANCE_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    kl_weight: float
+    kl_schedule: str
+    kl_warmup_steps: int
+    kl_cycles: int
+    free_bits: float
+    word_dropout: float
+    importance_samples: int
+    def __init__(self, kl_weight: _Optional[float] = ..., kl_schedule: _Optional[str] = ..., kl_warmup_steps: _Optional[int] = ..., kl_cycles: _Optional[int] = ..., free_bits: _Optional[float] = ..., word_dropout: _Optional[float] = ..., importance_samples: _Optional[int] = ...) -> None: ...
 
 class TrainingStopping(_message.Message):
     __slots__ = ("metric", "patience", "min_delta", "maximize")

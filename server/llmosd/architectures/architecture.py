@@ -1,7 +1,7 @@
 """What the engine asks of a network, and what a network asks of the machine below it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -23,6 +23,8 @@ class ForwardBatch:
         spans: first row and number of rows of each sequence, rows in order of position.
         adapters: (rows,) int32, the adapter each row goes through; 0 is none.
         tile_rows: rows of a tile at most.
+        latents: of sequences that begin in this step with a latent vector of their own, by their
+            place in `spans`; families with `latent` alone.
     """
 
     ids: Tensor
@@ -33,6 +35,7 @@ class ForwardBatch:
     spans: list[tuple[int, int]]
     adapters: Tensor
     tile_rows: int = 1
+    latents: dict[int, list[float]] = field(default_factory=dict)
 
 
 class LayerCache(NamedTuple):
@@ -65,6 +68,18 @@ class States(Protocol):
     """
 
     layers: list[Tensor]
+
+
+class Vectors(Protocol):
+    """What a recurrent model remembers beside its layers' states.
+
+    Attributes:
+        vectors: (states, vectors, hidden_size) float32, all of a sequence; see States.
+        block_tokens: positions of a sequence that one state is for.
+    """
+
+    vectors: Tensor
+    block_tokens: int
 
 
 class Ops(Protocol):
@@ -165,8 +180,8 @@ class Architecture(Protocol):
     def forward(self, batch: ForwardBatch, cache: Any) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm.
 
-        `cache` is what Family.memory asks for: a Cache, States where there are no keys and values,
-        PagedStates where there are both.
+        `cache` is what Family.memory asks for: a Cache, States or Vectors where there are no keys
+        and values, PagedStates where there are both.
         """
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -61,3 +61,4 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...] = ()
     encoder_layers: int = 0  # of an encoder-decoder, whose decoder has num_layers
     start_id: int = -1  # of an encoder-decoder: ends the prompt, and begins the answer
+    latent_size: int = 0  # of a variational autoencoder: numbers that stand for a sentence

@@ -1,9 +1,9 @@
 """The LSTM encoder-decoder with attention (Sutskever et al., 2014; Luong et al., 2015).
 
-The encoder's layers read the prompt in both directions (Schuster and Paliwal, 1997); each layer of
-the decoder begins with the states in which an encoder's layer ended, the last one's where it has no
-such layer. What the decoder's last layer says attends to the encoder's outputs, with several heads
-(Chen et al., 2018), and both together make the hidden state: tanh(W [context; state]).
+The encoder's layers read the prompt in both directions; each layer of the decoder begins with the
+states in which an encoder's layer ended, the last one's where it has no such layer. What the
+decoder's last layer says attends to the encoder's outputs, with several heads (Chen et al., 2018),
+and both together make the hidden state: tanh(W [context; state]).
 """
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import ForwardBatch, Ops, PagedStates, Weights
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.recurrent import Layer, Walk, places_of, walk_of
+from llmosd.architectures.encoder_lstm import LstmEncoder
+from llmosd.architectures.recurrent import Layer, walk_of
 from llmosd.architectures.spans import halves_of
 
 
@@ -26,13 +27,7 @@ class Seq2SeqLstm:
         head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
         self._head = ops.weight(head)
-        self._encoder = [
-            tuple(
-                Layer("lstm", weights, ops, f"encoder.layers.{index}.{direction}.")
-                for direction in ("ahead", "back")
-            )
-            for index in range(config.encoder_layers)
-        ]
+        self._encoder = LstmEncoder(config.encoder_layers, weights, ops)
         self._decoder = [
             Layer("lstm", weights, ops, f"decoder.layers.{index}.rnn.")
             for index in range(config.num_layers)
@@ -74,27 +69,11 @@ class Seq2SeqLstm:
 
     def _read(self, source: ForwardBatch, cache: PagedStates) -> None:
         """Encode prompts: leave the decoder's first states, and what it attends to."""
-        ops, size = self._ops, self._config.hidden_size // 2
-        count = len(source.spans)
+        ops = self._ops
         slots = source.tables[:, 0].long()
-        walk = Walk(
-            torch.arange(count), torch.ones(count, dtype=torch.bool), places_of(source.spans)
-        )
-        turned = _backwards(source.spans)
-        hidden = ops.embed(self._embedding, source.ids)
-        for index, (ahead, back) in enumerate(self._encoder):
-            ends = hidden.new_zeros(2, count, 2, size, dtype=torch.float32)
-            one = ahead.forward(hidden, ends[0], walk)
-            two = back.forward(hidden[turned], ends[1], walk)[turned]
-            hidden = torch.cat([one, two], 1)
-            state = torch.cat([ends[0], ends[1]], 2)
-            last = len(self._decoder) if index == len(self._encoder) - 1 else index + 1
-            for at in range(index, min(last, len(self._decoder))):
-                cache.vectors[slots, 2 * at : 2 * at + 2] = state
-        both = ops.linear(hidden, self._keys_values, None)
+        encoded = self._encoder.read(ops.embed(self._embedding, source.ids), source)
+        for index in range(len(self._decoder)):
+            states = encoded.states[min(index, len(encoded.states) - 1)]
+            cache.vectors[slots, 2 * index : 2 * index + 2] = states
+        both = ops.linear(encoded.outputs, self._keys_values, None)
         ops.store(both.view(len(both), -1, self._config.head_dim), None, cache.layers[0], source)
-
-
-def _backwards(spans: list[tuple[int, int]]) -> Tensor:
-    """(rows,) int64: the rows of each span from its last to its first."""
-    return torch.cat([torch.arange(first + count - 1, first - 1, -1) for first, count in spans])

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 from torch import Tensor
@@ -27,18 +28,27 @@ from llmosd.ipc.messages import (
     TokenOut,
 )
 
+if TYPE_CHECKING:  # its kernels' compiler is not on every machine
+    from llmosd.engine.latents import Prior
+
 
 class Engine:
     """Generations of one model, batched continuously."""
 
     def __init__(
-        self, runner: Runner, sampler: Sampler, scheduler: Scheduler, pool: BlockPool
+        self,
+        runner: Runner,
+        sampler: Sampler,
+        scheduler: Scheduler,
+        pool: BlockPool,
+        prior: "Prior | None" = None,
     ) -> None:
-        """The parts are built by engine.loader."""
+        """The parts are built by engine.loader; `prior` where there are latent vectors."""
         self._runner = runner
         self._sampler = sampler
         self._scheduler = scheduler
         self._pool = pool
+        self._prior = prior
         self.refused: dict[int, LlmosError] = {}
         """Generations that could not go on in the last step, and why; the caller clears it."""
         self._beams = BeamSearch(scheduler)
@@ -70,6 +80,8 @@ class Engine:
 
     def submit(self, request: Submit, matcher: Matcher | None = None) -> None:
         """Queue a generation; raises what Scheduler.add raises."""
+        if self._prior is not None:
+            request = self._prior.complete(request)
         self._scheduler.add(request, matcher, time.monotonic())
 
     def cancel(self, request_id: int, choice: int) -> None:
@@ -134,6 +146,9 @@ class Engine:
             elif request.classify:
                 found = [Scored(request.id, 0, logits[row].tolist(), True) for row in rows]
                 scored += found
+            elif request.encode:
+                posterior = self._runner.posterior(part.sequence)
+                scored.append(Scored(request.id, 0, posterior, True))
             else:
                 others += rows
             self._scheduler.advance(part.sequence, part.count)

@@ -58,11 +58,12 @@ class Matcher:
         if not self._inner.is_stopped():
             self._made = self._pool.submit(self._make)
 
-    def fork(self, token: int) -> "Matcher":
+    def fork(self, token: int | None = None) -> "Matcher":
         """Another answer of the same prompt, going on by its own `token`."""
         self._made.result()
         other = Matcher(self._inner.deep_copy(), len(self._mask), self._pool, self._constraint)
-        other.accept(token)
+        if token is not None:
+            other.accept(token)
         return other
 
     @property

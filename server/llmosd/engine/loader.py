@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -24,6 +25,9 @@ from llmosd.errors import InsufficientMemory
 from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import WEIGHTS
+
+if TYPE_CHECKING:
+    from llmosd.engine.latents import Prior
 
 Load = Callable[[LoadEngine, Report], tuple[Engine, Ready]]
 _LARGEST_CONFIG = 1024 * 1024
@@ -66,11 +70,20 @@ def assemble(
         whole=whole,
     )
     runner = choice.runner(order, config, network, cache)
-    engine = Engine(runner, choice.sampler(), scheduler, pool)
+    engine = Engine(runner, choice.sampler(), scheduler, pool, _prior(config))
     _warm_up(engine, config)
     return engine, Ready(
         choice.name, order.device, order.dtype, num_blocks, cache.block_tokens, config.vocab_size
     )
+
+
+def _prior(config: ModelConfig) -> "Prior | None":
+    """What gives latent vectors to whoever has none; an engine without them needs no numba here."""
+    if not family_of(config.architecture).latent:
+        return None
+    from llmosd.engine.latents import Prior  # noqa: PLC0415 - see above
+
+    return Prior(config)
 
 
 def _allocate(
@@ -125,6 +138,8 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
         for index, spec in enumerate((greedy, drawn, wide, even)):
             engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
         engine.submit(Submit(4, prompt[:2], 1, 0, 0, [], greedy, -1, score=True))
+        if family_of(config.architecture).latent:
+            engine.submit(Submit(5, [config.start_id], 1, 1, 0, [], greedy, -1))
     while engine.has_work:
         engine.step()
     engine.forget()

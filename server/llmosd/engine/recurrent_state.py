@@ -18,20 +18,21 @@ class RecurrentState:
     """States of `num_states` sequences.
 
     Attributes:
-        layers: (states, vectors, hidden_size) float32 of each layer.
+        vectors: (states, vectors, hidden_size) float32, all of a sequence.
+        layers: those of each layer, for networks that are nothing but layers.
     """
 
     block_tokens = STATE_TOKENS
 
     def __init__(self, config: ModelConfig, num_states: int, device: torch.device) -> None:
         """Allocate them; a sequence's first step begins with zeros."""
-        vectors = family_of(config.architecture).memory(config).vectors
-        shape = (num_states, vectors // config.num_layers, config.hidden_size)
+        count = family_of(config.architecture).memory(config).vectors
+        self.vectors = torch.zeros(num_states, count, config.hidden_size, device=device)
+        own = count // config.num_layers
         self.layers: list[Tensor] = [
-            torch.zeros(shape, device=device) for _ in range(config.num_layers)
+            self.vectors[:, own * index : own * (index + 1)] for index in range(config.num_layers)
         ]
 
     def copy(self, source: int, target: int) -> None:
         """Copy one sequence's state."""
-        for layer in self.layers:
-            layer[target] = layer[source]
+        self.vectors[target] = self.vectors[source]

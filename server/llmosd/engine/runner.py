@@ -1,5 +1,7 @@
 """From scheduled slices to logits: builds the batch, runs the network."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from llmosd.architectures.architecture import Architecture, ForwardBatch
 from llmosd.architectures.spans import tiles_of
 from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.recurrent_state import RecurrentState
+from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
 
 
@@ -52,6 +55,12 @@ class Runner:
         """Copy one cache block."""
         self._cache.copy(source, target)
 
+    def posterior(self, sequence: Sequence) -> list[float]:
+        """Mean, then log-variance, of the latent vector of a prompt that has run."""
+        network: Any = self._network
+        found: list[float] = network.posterior(self._cache, sequence.blocks[0]).tolist()
+        return found
+
     def _batch(self, slices: list[Slice]) -> ForwardBatch:
         # Lists of plain numbers: most steps have a few rows, for which each array costs more.
         ids: list[int] = []
@@ -82,6 +91,11 @@ class Runner:
             spans=spans,
             adapters=put(np.zeros(len(ids), np.int32)),
             tile_rows=self._rows_per_tile,
+            latents={
+                index: part.sequence.latent
+                for index, part in enumerate(slices)
+                if part.sequence.latent is not None
+            },
         )
 
     def _put(self, array: NDArray[np.generic]) -> Tensor:

@@ -79,8 +79,9 @@ class Scheduler:
         if request.deadline is not None:
             known = len(self._known_blocks(sequence)) * self._block_tokens
             self.forecast.check(sequence, self.running, known, request.deadline - now)
-        self.policy.enter(sequence)
-        self.policy.put(sequence)
+        for each in [sequence, *sequence.others()]:
+            self.policy.enter(each)
+            self.policy.put(each)
 
     def remove(self, request_id: int, choice: int) -> None:
         """Forget a generation (choice -1) or one answer, running or waiting."""

@@ -70,7 +70,17 @@ class Sequence:
     @property
     def leads(self) -> bool:
         """Whether other answers wait for this one's prompt."""
-        return self.choice == 0 and self.num_drawn == 0 and self.request.width > 1
+        alone = self.request.width == 1 or self.latent is not None
+        return self.choice == 0 and self.num_drawn == 0 and not alone
+
+    @property
+    def latent(self) -> list[float] | None:
+        """The latent vector it is written around, where that is not the prompt's."""
+        latents = self.request.latents
+        if not latents:
+            return None
+        # All beginnings of a search are of one answer.
+        return latents[0 if self.request.sampling.beams else self.choice]
 
     @cached_property
     def drawn_counts(self) -> Counter[int]:
@@ -81,6 +91,16 @@ class Sequence:
     def prompt_tokens(self) -> frozenset[int]:
         """The prompt's distinct tokens."""
         return frozenset(self.request.prompt)
+
+    def others(self) -> list["Sequence"]:
+        """The request's other answers, where each has a latent vector of its own.
+
+        They share nothing of a prompt, so none of them waits for the first one.
+        """
+        return [
+            Sequence(self.request, choice, list(self.tokens), self.matcher and self.matcher.fork())
+            for choice in range(1, len(self.request.latents))
+        ]
 
     def block_key(self, index: int, block_tokens: int) -> bytes:
         """Name of block `index`'s keys and values, the block being full.

@@ -32,6 +32,8 @@ class Slice:
         request = self.sequence.request
         if request.score:
             return self.count
+        if request.encode:
+            return 0
         if request.classify:
             return int(self.count == self.sequence.num_pending)
         return 1 + len(self.drafts) if self.draws else 0

@@ -75,6 +75,9 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     priority: int = NORMAL
     deadline: float | None = None  # of the call, in time.monotonic() seconds
     classify: bool = False  # draw nothing; tell the scores of the labels
+    encode: bool = False  # draw nothing; tell the posterior of the prompt's latent vector
+    # The latent vector of each answer; none: the prompt's, or drawn where there is no prompt.
+    latents: list[list[float]] = []
 
     @property
     def width(self) -> int:
@@ -84,7 +87,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     @property
     def passive(self) -> bool:
         """Whether nothing is drawn."""
-        return self.score or self.classify
+        return self.score or self.classify or self.encode
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -181,7 +184,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True):
 class Scored(msgspec.Struct, frozen=True, array_like=True):
     """Log-probabilities of a scored prompt's tokens from `first` on; the same again is no news.
 
-    Of one that is to be classified, the scores of the labels, or its grade.
+    Of one that is to be classified, the scores of the labels, or its grade; of one that is to be
+    encoded, the mean and the log-variance of its latent vector.
     """
 
     id: int

@@ -17,10 +17,12 @@ Objective = Literal[
     "kto",
     "distill",
     "seqgan",
+    "vae",
 ]
 Method = Literal["full", "lora"]
 OptimizerName = Literal["adamw", "adam", "sgd", "rmsprop", "muon"]
 ScheduleName = Literal["constant", "linear", "cosine", "wsd"]
+KlScheduleName = Literal["constant", "linear", "logistic", "cyclical"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -69,6 +71,28 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     decay_share: float = 0.2
 
 
+class LatentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The objective vae: what weight the KL divergence has, and what keeps it from vanishing.
+
+    Attributes:
+        kl_weight: beta at the end of its schedule.
+        kl_schedule: see objectives.annealing.
+        kl_warmup_steps: until the weight is reached, in each cycle; 0: half of the run, or cycle.
+        kl_cycles: of "cyclical".
+        free_bits: nats of each sentence's dimension that cost nothing (Kingma et al., 2016).
+        word_dropout: share of the decoder's inputs that are hidden (Bowman et al., 2016).
+        importance_samples: draws of each sentence in an evaluation.
+    """
+
+    kl_weight: float = 1.0
+    kl_schedule: KlScheduleName = "linear"
+    kl_warmup_steps: int = 0
+    kl_cycles: int = 4
+    free_bits: float = 0.0
+    word_dropout: float = 0.0
+    importance_samples: int = 8
+
+
 class StoppingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stop when `metric` has not improved by `min_delta` for `patience` evaluations."""
 
@@ -113,7 +137,7 @@ class TrainSpec(
     Attributes:
         model_id: the model that gets the new version.
         family: architecture of a network from scratch: "llama", "gpt2", "encoder",
-            "rnn", "gru", "lstm", "cnn", "naive-bayes".
+            "rnn", "gru", "lstm", "seq2seq", "seq2seq-lstm", "vae", "cnn", "naive-bayes".
         shape: sizes from scratch, by the names of ModelConfig; what is missing has a default.
         init_from: version folder to start from; empty: from scratch.
         base: resource name of the version behind `init_from`, for lineage.
@@ -172,6 +196,7 @@ class TrainSpec(
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     lora: LoraSpec = LoraSpec()
+    latent: LatentSpec = LatentSpec()
     clip_norm: float = 1.0
     dropout: float = 0.0
     label_smoothing: float = 0.0

@@ -22,6 +22,10 @@ class Batch:
         examples: their numbers in the dataset, for messages.
         perturbation: (tokens, hidden), added to the embeddings.
         baseline: the same for all parts of a step; what it means is the objective's.
+        step, steps: the step that it is for, counted from 0, and how many the run has; of an
+            evaluation, the batch's number.
+        noise: (examples, draws, latent_size), standard normal.
+        tokens_per_example: tokens that are asked for, of the whole step.
     """
 
     ids: Tensor
@@ -31,6 +35,10 @@ class Batch:
     examples: tuple[int, ...] = ()
     perturbation: Tensor | None = None
     baseline: float = 0.0
+    step: int = 0
+    steps: int = 1
+    noise: Tensor | None = None
+    tokens_per_example: float = 1.0
 
     def split(self, parts: int, group: int = 1) -> list["Batch"]:
         """At most `parts` batches of about as many tokens, examples in order.
@@ -62,6 +70,7 @@ class Batch:
             labels=None if self.labels is None else self.labels[first:last],
             examples=self.examples[first:last],
             perturbation=None if self.perturbation is None else self.perturbation[rows],
+            noise=None if self.noise is None else self.noise[first:last],
         )
 
     def to(self, device: torch.device) -> "Batch":

@@ -47,10 +47,14 @@ class Classify(_Labelled):
             guesses = scores.argmax(1)
             hits = (guesses == batch.labels).sum()
         metrics = {"loss": float(plain), "accuracy": float(hits)}
-        confusion = None
+        sums = {}
         if not torch.is_grad_enabled():
-            confusion = confusion_of(batch.labels, guesses, scores.shape[1])
-        return Outcome(loss, len(batch.lengths), metrics, confusion)
+            sums = {"confusion": confusion_of(batch.labels, guesses, scores.shape[1])}
+        return Outcome(loss, len(batch.lengths), metrics, sums)
+
+    def summarize(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """See `shares`."""
+        return shares(sums["confusion"])
 
     def guess(self) -> float | None:
         """Of all classes alike: ln of their number."""

@@ -1,8 +1,8 @@
 """What the training loop asks of an objective, and what an objective asks of a network."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
@@ -36,14 +36,13 @@ class Outcome:
         count: tokens, examples or pairs; the step divides by the whole batch's.
         metrics: sums over what is counted, by name: the mean is what people see. "loss" is always
             there, and may leave out what only training adds.
-        confusion: (labels, labels) int64 on the CPU, examples by their label and by the guess at
-            it; where there are labels, and evaluation asks.
+        sums: tensors to add up over an evaluation, for `Summarizing.summarize`.
     """
 
     loss: Tensor
     count: int
     metrics: dict[str, float]
-    confusion: Tensor | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(Protocol):
@@ -72,9 +71,17 @@ class Objective(Protocol):
         """The mean loss of knowing nothing; None where there is no such number."""
 
 
+@runtime_checkable
+class Summarizing(Protocol):
+    """An objective whose evaluation has figures that are no means over what is counted."""
+
+    def summarize(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Figures of the sums of all `Outcome.sums`; they replace means of the same name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What objectives are told; see TrainSpec, whose fields they are.
+    """What objectives are told; see TrainSpec and LatentSpec, whose fields they are.
 
     Attributes:
         vocab_size: tokens the network knows.
@@ -90,6 +97,13 @@ class Settings:
     beta: float = 0.1
     distill_temperature: float = 1.0
     distill_share: float = 0.5
+    kl_weight: float = 1.0
+    kl_schedule: str = "linear"
+    kl_warmup_steps: int = 0
+    kl_cycles: int = 4
+    free_bits: float = 0.0
+    word_dropout: float = 0.0
+    importance_samples: int = 8
 
 
 Build = Callable[[Settings, Network | None], Objective]

@@ -5,6 +5,7 @@ from llmosd.objectives.labelled import Classify, Regress
 from llmosd.objectives.likelihood import LanguageModel, MaskedLanguageModel, SupervisedFineTuning
 from llmosd.objectives.objective import Build
 from llmosd.objectives.preference import Dpo, Kto
+from llmosd.objectives.vae import Vae
 
 OBJECTIVES: dict[str, Build] = {
     "language_model": LanguageModel,
@@ -16,6 +17,7 @@ OBJECTIVES: dict[str, Build] = {
     "kto": Kto,
     "distill": Distill,
     "seqgan": LanguageModel,
+    "vae": Vae,
 }
 
 REFERENCED = {"dpo", "kto"}

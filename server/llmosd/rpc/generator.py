@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,15 @@ class Generator:
         return len(self._running)
 
     async def start(
-        self, request: generation_service_pb2.GenerateRequest, caller: Caller
+        self,
+        request: generation_service_pb2.GenerateRequest,
+        caller: Caller,
+        latents: Sequence[list[float]] = (),
     ) -> Running:
-        """Submit a generation. The caller calls `end` when it is done with it, however it ended."""
+        """Submit a generation. The caller calls `end` when it is done with it, however it ended.
+
+        `latents` are what its answers are to be written around; see Submit.
+        """
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
         self.heads.check_language(record)
@@ -80,7 +86,7 @@ class Generator:
         )
         eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
         stop_ids = sorted({*eos, *chosen.stop_ids})
-        make = _maker(prompt, chosen, stop_ids, caller, form)
+        make = _maker(prompt, chosen, stop_ids, caller, form, latents)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
@@ -121,6 +127,7 @@ def _maker(
     stop_ids: list[int],
     caller: Caller,
     form: Constraint | None,
+    latents: Sequence[list[float]],
 ) -> Callable[[int], Submit]:
     """Makes the engine's order, once the generation has its number there."""
     return lambda identifier: Submit(
@@ -136,4 +143,5 @@ def _maker(
         constraint=form,
         priority=chosen.priority,
         deadline=caller.deadline,
+        latents=list(latents),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from llmos.v1 import scoring_service_pb2 as pb
 from llmos.v1 import scoring_service_pb2_grpc
 from llmosd.architectures.families.table import family_of
-from llmosd.errors import InvalidField, LlmosError
+from llmosd.errors import FeatureUnavailable, InvalidField, LlmosError
 from llmosd.ipc.messages import SamplingSpec, Scored, Submit
 from llmosd.rpc import convert
 from llmosd.rpc.caller import Caller
@@ -37,6 +37,11 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
         self._heads.check_language(record)
+        if family_of(record.architecture).latent:
+            raise FeatureUnavailable(
+                "a text's probability is a sum over all latent vectors, which nobody can compute; "
+                "EncodeText tells what a text is to this model"
+            )
         if family_of(record.architecture).starts:
             raise InvalidField.of("model", "reads a prompt to answer it: there is no text to score")
         ids = await self._encode(record, request)

@@ -15,6 +15,8 @@ from llmos.v1 import (
     dataset_service_pb2_grpc,
     generation_service_pb2,
     generation_service_pb2_grpc,
+    latent_service_pb2,
+    latent_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
     operation_service_pb2,
@@ -30,6 +32,7 @@ from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.interceptor import CallInterceptor
+from llmosd.rpc.latent_servicer import LatentServicer
 from llmosd.rpc.limits import CHANNEL_OPTIONS
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
@@ -43,6 +46,7 @@ _MODULES = (
     admin_service_pb2,
     dataset_service_pb2,
     generation_service_pb2,
+    latent_service_pb2,
     model_service_pb2,
     operation_service_pb2,
     scoring_service_pb2,
@@ -67,6 +71,7 @@ class Servicers:
 
     generation: GenerationServicer
     scoring: ScoringServicer
+    latent: LatentServicer
     tokenization: TokenizationServicer
     models: ModelServicer
     datasets: DatasetServicer
@@ -91,6 +96,7 @@ class Server:
             servicers.generation, server
         )
         scoring_service_pb2_grpc.add_ScoringServiceServicer_to_server(servicers.scoring, server)
+        latent_service_pb2_grpc.add_LatentServiceServicer_to_server(servicers.latent, server)
         tokenization_service_pb2_grpc.add_TokenizationServiceServicer_to_server(
             servicers.tokenization, server
         )

@@ -12,6 +12,7 @@ from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import (
     AdversarialSpec,
+    LatentSpec,
     LoraSpec,
     Objective,
     OptimizerSpec,
@@ -29,7 +30,7 @@ from llmosd.store.versions import VersionStore
 
 # What is learned from rows of a kind, the default first.
 _OBJECTIVES: dict[str, tuple[Objective, ...]] = {
-    "text": ("language_model", "masked_language_model", "distill", "seqgan"),
+    "text": ("language_model", "masked_language_model", "distill", "vae", "seqgan"),
     "chat": ("sft", "distill", "language_model"),
     "pairs": ("sft", "distill", "language_model"),
     "labelled": ("classify",),
@@ -43,6 +44,7 @@ _FROM_WEIGHTS: frozenset[Objective] = frozenset({"dpo", "kto"})
 _SIZES = {
     "encoder_layers": 1024,
     "num_layers": 1024,
+    "latent_size": 4096,
     "hidden_size": 1 << 18,
     "intermediate_size": 1 << 20,
     "num_heads": 4096,
@@ -86,7 +88,7 @@ class TrainingSpecs:
                     "validation_dataset", f"has rows of kind {held_out.kind}, not {data.kind}"
                 )
         base = self._model(request.init_from, "init_from")
-        objective = _objective(request, data.kind)
+        objective = _objective(request, data.kind, base.architecture if base else request.family)
         self._check_base(request, objective, base)
         check_counted(request, family_of(base.architecture if base else request.family))
         teacher = self._model(request.teacher, "teacher")
@@ -197,12 +199,10 @@ class TrainingSpecs:
         )
 
 
-def _objective(request: pb.TrainModelRequest, kind: str) -> Objective:
+def _objective(request: pb.TrainModelRequest, kind: str, family: str) -> Objective:
     known = _OBJECTIVES[kind]
     if not request.objective:
-        if not request.family:
-            return known[0]
-        fit = family_of(request.family).objectives
+        fit = family_of(family).objectives
         return next((each for each in known if each in fit), known[0])
     name = pb.TrainingObjective.Name(request.objective)
     wanted = name.removeprefix("TRAINING_OBJECTIVE_").lower()
@@ -245,6 +245,9 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
     values["optimizer"] = OptimizerSpec(**_given(request.optimizer))
     values["schedule"] = ScheduleSpec(**_given(request.schedule))
     values["lora"] = LoraSpec(**_given(request.lora))
+    values["latent"] = LatentSpec(**_given(request.latent))
+    if request.HasField("latent") and values["objective"] != "vae":
+        raise InvalidField.of("latent", f"is for the objective vae, not for {values['objective']}")
     if request.HasField("early_stopping"):
         values["early_stopping"] = StoppingSpec(**_given(request.early_stopping))
     if values["objective"] == "seqgan":

@@ -48,8 +48,8 @@ def test_counted_where_evaluation_asks():
     config = tiny_config("encoder", head="classify", labels=("a", "b", "c"))
     network, batch = from_scratch(config, 0), tiny_batch(8, shifted=False, labels=3)
     objective = tiny_objective("classify")
-    assert objective.loss(network, batch).confusion is None
+    assert not objective.loss(network, batch).sums
     with torch.no_grad():
         outcome = objective.loss(network, batch)
-    assert outcome.confusion.sum() == 8
-    assert outcome.confusion.diagonal().sum() == outcome.metrics["accuracy"]
+    assert outcome.sums["confusion"].sum() == 8
+    assert outcome.sums["confusion"].diagonal().sum() == outcome.metrics["accuracy"]

@@ -11,7 +11,15 @@ from llmosd.architectures.trainable.registry import from_scratch
 from llmosd.objectives.batch import IGNORED, Batch
 from llmosd.objectives.preference import dpo_losses, kto_losses, mismatched
 from llmosd.objectives.registry import OBJECTIVES
-from tiny_training import WORDS, gradients, tiny_batch, tiny_config, tiny_objective
+from tiny_training import (
+    START,
+    WORDS,
+    gradients,
+    sentence_batch,
+    tiny_batch,
+    tiny_config,
+    tiny_objective,
+)
 
 HEADS = {
     "classify": {"head": "classify", "labels": ("a", "b", "c")},
@@ -21,11 +29,16 @@ ALL = sorted(OBJECTIVES)
 
 
 def network_of(name, seed=0, dropout=0.0):
+    if name == "vae":
+        config = tiny_config("vae", latent_size=6, encoder_layers=1, start_id=START)
+        return from_scratch(config, seed, dropout)
     kind = "encoder" if name == "masked_language_model" else "llama"
     return from_scratch(tiny_config(kind, **HEADS.get(name, {})), seed, dropout)
 
 
 def batch_of(name, count=8):
+    if name == "vae":
+        return sentence_batch(count)
     objective = OBJECTIVES[name]
     data = (
         {"grades": True} if name == "regress" else {"labels": {"classify": 3, "kto": 2}.get(name)}

@@ -17,6 +17,7 @@ _OBJECTIVES = (
     "kto",
     "distill",
     "seqgan",
+    "vae",
 )
 
 

@@ -54,6 +54,8 @@ class Family:
         causal: a token's hidden state depends on nothing after it.
         starts: the token ModelConfig.start_id ends the prompt and begins the answer.
         closed_form: its weights are found in one pass over the examples, without steps.
+        latent: what it writes hangs on ModelConfig.latent_size numbers, which are found in the
+            prompt, or given.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Family:
     causal: bool = True
     starts: bool = False
     closed_form: bool = False
+    latent: bool = False
 
     def load_network(self) -> Any:
         """The class that serves; imports torch."""

@@ -47,13 +47,8 @@ def _memory(config: ModelConfig) -> Memory:
 
 def _lstm_shapes(config: ModelConfig) -> Shapes:
     hidden = config.hidden_size
-    if hidden % 2:
-        raise InvalidField.of("shape.hidden_size", "must be even: half is read from each side")
     shapes: Shapes = {"embed_tokens.weight": (config.vocab_size, hidden)}
-    for layer in range(config.encoder_layers):
-        for direction in ("ahead", "back"):
-            prefix = f"encoder.layers.{layer}.{direction}"
-            shapes |= layer_shapes(prefix, 4 * hidden // 2, hidden, hidden // 2)
+    shapes |= both_ways(config)
     for layer in range(config.num_layers):
         shapes |= layer_shapes(f"decoder.layers.{layer}.rnn", 4 * hidden, hidden, hidden)
     for name in ("q_proj", "k_proj", "v_proj"):
@@ -61,6 +56,19 @@ def _lstm_shapes(config: ModelConfig) -> Shapes:
     for name in ("context_proj", "state_proj"):
         shapes |= linear(f"decoder.{name}", hidden, hidden, bias=False)
     return shapes | head(config)
+
+
+def both_ways(config: ModelConfig) -> Shapes:
+    """An encoder of LSTM layers that read from both sides, half of the hidden size each."""
+    hidden = config.hidden_size
+    if hidden % 2:
+        raise InvalidField.of("shape.hidden_size", "must be even: half is read from each side")
+    shapes: Shapes = {}
+    for layer in range(config.encoder_layers):
+        for direction in ("ahead", "back"):
+            prefix = f"encoder.layers.{layer}.{direction}"
+            shapes |= layer_shapes(prefix, 4 * hidden // 2, hidden, hidden // 2)
+    return shapes
 
 
 def _lstm_memory(config: ModelConfig) -> Memory:

@@ -14,13 +14,14 @@ from llmosd.architectures.families.llama import ENCODER, LLAMA
 from llmosd.architectures.families.naive_bayes import NAIVE_BAYES
 from llmosd.architectures.families.recurrent import GRU, LSTM, RNN
 from llmosd.architectures.families.seq2seq import SEQ2SEQ, SEQ2SEQ_LSTM
+from llmosd.architectures.families.vae import VAE
 from llmosd.errors import InvalidField
 
 GROUP = "llmosd.families"
 _OURS = {
     each.name: each
     for each in (
-        LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM, CNN, NAIVE_BAYES,
+        LLAMA, GPT2, ENCODER, LSTM, GRU, RNN, SEQ2SEQ, SEQ2SEQ_LSTM, VAE, CNN, NAIVE_BAYES,
     )
 }  # fmt: skip
 

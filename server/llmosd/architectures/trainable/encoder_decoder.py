@@ -31,14 +31,24 @@ class EncoderDecoder(Network):
         self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
     ) -> Tensor:
         """Hidden states, zeros within prompts; see Network.forward."""
+        x, prompts, answers = self.read(ids, lengths, perturbation)
+        encoded = self.encode(x.index_select(0, prompts.rows), prompts)
+        decoded = self.decode(x.index_select(0, answers.rows), encoded, prompts, answers)
+        return self.laid(decoded, answers, len(ids))
+
+    def read(
+        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None
+    ) -> tuple[Tensor, Side, Side]:
+        """(tokens, hidden) embeddings, and which of them are prompts' and answers'."""
         prompts, answers = sides_of(ids, lengths, self.config.start_id)
         x = functional.embedding(ids, self.embedding).float()
         if perturbation is not None:
             x = x + perturbation
-        x = functional.dropout(x, self.dropout, self.training)
-        encoded = self.encode(x.index_select(0, prompts.rows), prompts)
-        decoded = self.decode(x.index_select(0, answers.rows), encoded, prompts, answers)
-        out = decoded.new_zeros(len(ids), decoded.shape[1])
+        return functional.dropout(x, self.dropout, self.training), prompts, answers
+
+    def laid(self, decoded: Tensor, answers: Side, tokens: int) -> Tensor:
+        """(tokens, hidden): the answers' rows in their places, zeros elsewhere."""
+        out = decoded.new_zeros(tokens, decoded.shape[1])
         return out.index_copy(0, answers.rows, decoded)
 
     @abstractmethod

@@ -39,10 +39,10 @@ class Seq2SeqLstm(EncoderDecoder):
 
     def encode(self, x: Tensor, prompts: Side) -> Encoded:
         """Of the prompts' embeddings (rows, hidden)."""
-        ahead, turned = in_time(prompts.layout.positions), _turned(prompts)
+        ahead, backwards = in_time(prompts.layout.positions), turned(prompts)
         states = []
         for layer in self.encoder.layers:
-            x, ends = self.block(layer, x, ahead, turned)
+            x, ends = self.block(layer, x, ahead, backwards)
             states.append(ends)
         return Encoded(x, states)
 
@@ -64,11 +64,11 @@ class _Encoder(nn.Module):
     def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            _BothWays(config.hidden_size, dropout) for _ in range(config.encoder_layers)
+            BothWays(config.hidden_size, dropout) for _ in range(config.encoder_layers)
         )
 
 
-class _BothWays(nn.Module):
+class BothWays(nn.Module):
     """Half of the hidden size from the left, half from the right."""
 
     def __init__(self, size: int, dropout: float) -> None:
@@ -78,6 +78,7 @@ class _BothWays(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, order: Order, turned: Tensor) -> tuple[Tensor, _States]:
+        """Outputs (rows, size), and the last states (examples, size) of both together."""
         left, ahead = _run(self.ahead, x, order, None)
         right, back = _run(self.back, x.index_select(0, turned), order, None)
         out = torch.cat([left, right.index_select(0, turned)], 1)
@@ -91,7 +92,7 @@ class _Decoder(nn.Module):
     def __init__(self, config: ModelConfig, dropout: float) -> None:
         super().__init__()
         size = config.hidden_size
-        self.layers = nn.ModuleList(_Layer(size, dropout) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(DecoderLayer(size, dropout) for _ in range(config.num_layers))
         self.attention = nn.ModuleDict(
             {f"{part}_proj": nn.Linear(size, size, bias=False) for part in "qkv"}
         )
@@ -109,13 +110,16 @@ class _Decoder(nn.Module):
         return out
 
 
-class _Layer(nn.Module):
+class DecoderLayer(nn.Module):
+    """LSTM cells that begin with given states (examples, size)."""
+
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
         self.rnn = nn.LSTM(size, size)
         self.dropout = dropout
 
     def forward(self, x: Tensor, order: Order, begin: _States) -> Tensor:
+        """Outputs (rows, size)."""
         out, _ = _run(self.rnn, x, order, begin)
         return functional.dropout(out, self.dropout, self.training)
 
@@ -132,7 +136,7 @@ def _run(cell: nn.LSTM, x: Tensor, order: Order, begin: _States | None) -> tuple
     return out.data.index_select(0, order.places), ends
 
 
-def _turned(side: Side) -> Tensor:
+def turned(side: Side) -> Tensor:
     """(rows,) int64: the rows of each example from its last to its first."""
     device = side.rows.device
     sizes = torch.tensor(side.lengths, device=device)

@@ -52,6 +52,10 @@ class RowEncoder:
         if kind in _ANSWERS:
             return [await self._answered(row["prompt"], row[name]) for name in _ANSWERS[kind]]
         own = self._text.plain(row["text"]) + self._end
+        if self._text.start:
+            # What reads a prompt first has nothing to write of a text but the text.
+            before = self._begin + self._text.plain(row["text"]) + self._text.start
+            return [Encoded(before + own, [0] * len(before) + [1] * len(own))]
         return [Encoded(self._begin + own, [0] * len(self._begin) + [1] * len(own))]
 
     async def _answered(self, prompt: str, answer: str) -> Encoded:

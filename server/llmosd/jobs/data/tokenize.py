@@ -122,6 +122,7 @@ def _key(
         "tokenizer": hashlib.sha256(tokenizer_json).hexdigest(),
         "library": tokenizers.__version__,
         "begin": defaults.bos_token_id if defaults.add_bos else None,
+        "start": defaults.start_token_id,
         "tokens": [defaults.bos_token, defaults.eos_token, defaults.eos_token_ids],
         "template": template,
         "options": options,

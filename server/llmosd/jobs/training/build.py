@@ -29,6 +29,8 @@ from llmosd.store.manifest import ADAPTER_WEIGHTS, CONFIG, WEIGHTS
 
 _LARGEST_CONFIG = 1 << 20
 _MASKS = ("[MASK]", "<mask>")
+# What stands for a word that a decoder does not see, in tokenizers of ours and of others.
+_HIDDEN = ("<|mask|>", *_MASKS, "<|unk|>", "[UNK]", "<unk>")
 
 
 class Parts:
@@ -49,6 +51,8 @@ class Parts:
         if self.mask_id < 0:
             # A word more than the tokenizer has; see `model_config`.
             self.mask_id = self.config.vocab_size - 1
+        if spec.latent.word_dropout:
+            self.mask_id = _hidden_word(words)
         _check_words(data, self.config)
         self.network = _network(spec, self.config).to(spec.device)
         self.objective = self._objective(spec)
@@ -69,6 +73,7 @@ class Parts:
             beta=spec.beta,
             distill_temperature=spec.distill_temperature,
             distill_share=spec.distill_share,
+            **msgspec.structs.asdict(spec.latent),
         )
         return OBJECTIVES[spec.objective](settings, other)
 
@@ -188,6 +193,17 @@ def _resting(network: Network) -> Iterator[None]:
         yield
     finally:
         network.train(training)
+
+
+def _hidden_word(words: Tokenizer) -> int:
+    """The token of `_HIDDEN` that a tokenizer has; raises InvalidField where it has none."""
+    for name in _HIDDEN:
+        found = words.token_to_id(name)
+        if found is not None:
+            return int(found)
+    raise InvalidField.of(
+        "latent.word_dropout", "the tokenizer has no token for a word that is hidden or unknown"
+    )
 
 
 def _check_words(data: TokenizedDataset, config: ModelConfig) -> None:

@@ -18,6 +18,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
             f"{config.family}, {parameter_count(config):,} parameters, {config.num_layers} layers, "
             f"context of {config.context_length:,} tokens, vocabulary of {config.vocab_size:,}."
         ),
+        *_latent(config, run),
         "",
         f"- License: {spec.license or 'not stated'}",
         f"- Started from: {spec.base or 'random weights'}",
@@ -43,6 +44,15 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _latent(config: ModelConfig, run: RunState) -> list[str]:
+    """How many numbers stand for a sentence, and how many of them say something."""
+    if not config.latent_size:
+        return []
+    kl, active = (run.latest.get(name) for name in ("kl", "active_units"))
+    said = "" if kl is None else f": {kl:.3g} nats of a sentence, {active:.0f} of them active"
+    return [f"A latent vector of {config.latent_size} numbers stands for a sentence{said}."]
 
 
 def _labels(config: ModelConfig) -> list[str]:
@@ -85,9 +95,23 @@ def _recipe(config: ModelConfig, spec: TrainSpec, run: RunState) -> list[str]:
             f"weight decay {optimizer.weight_decay:g}"
         ),
         f"- Schedule: {schedule.name}, warm-up of {schedule.warmup_steps} steps",
+        *_kl(spec),
         f"- Batch: {spec.batch_size} x {spec.sequence_length} tokens at most",
         f"- Steps: {run.step:,}, {run.tokens:,} tokens, {run.seconds:,.0f} seconds",
         f"- Arithmetic: {spec.precision}; seed {spec.seed}",
+    ]
+
+
+def _kl(spec: TrainSpec) -> list[str]:
+    if spec.objective != "vae":
+        return []
+    latent = spec.latent
+    return [
+        (
+            f"- KL divergence: weight {latent.kl_weight:g}, {latent.kl_schedule}; free bits "
+            f"{latent.free_bits:g}, word dropout {latent.word_dropout:g}, "
+            f"{latent.importance_samples} draws for the importance-weighted bound"
+        )
     ]
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import msgspec
 import torch
@@ -21,8 +22,7 @@ from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.schedules import learning_rate
 from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
 from llmosd.objectives.batch import Batch
-from llmosd.objectives.labelled import shares
-from llmosd.objectives.objective import Objective
+from llmosd.objectives.objective import Objective, Summarizing
 
 _FORGIVEN = 100
 """Finite steps after which an earlier one that was not is forgotten."""
@@ -116,8 +116,8 @@ class Trainer:
         """Over the first `rows` of the examples; 0: all."""
         self.network.eval()
         sums: dict[str, float] = {}
+        more: dict[str, Tensor] = {}
         count = 0
-        confusion: Tensor | None = None
         with torch.no_grad(), self._gradients.autocast():
             for number, batch in enumerate(_batches(examples, rows)):
                 ready = self._prepared(batch, EVALUATION, number, 1)
@@ -125,11 +125,11 @@ class Trainer:
                 count += outcome.count
                 for name, value in outcome.metrics.items():
                     sums[name] = sums.get(name, 0.0) + value
-                if outcome.confusion is not None:
-                    confusion = outcome.confusion + (0 if confusion is None else confusion)
+                for name, tensor in outcome.sums.items():
+                    more[name] = more.get(name, 0) + tensor
         means = {name: value / max(1, count) for name, value in sums.items()}
-        if confusion is not None:
-            means |= shares(confusion)
+        if more and isinstance(self._objective, Summarizing):
+            means |= self._objective.summarize(more)
         if self._objective.words:
             means["perplexity"] = math.exp(min(means["loss"], 700.0))
         if self.judge is not None:
@@ -211,7 +211,7 @@ class Trainer:
 
     def _prepared(self, batch: Batch, purpose: int, number: int, parts: int) -> Batch:
         generator = torch.Generator().manual_seed(seed_of(self._spec.seed, purpose, number))
-        moved = batch.to(self._device)
+        moved = replace(batch.to(self._device), step=number, steps=self.steps)
         return self._objective.prepare(self.network, moved, generator, parts)
 
     def _clip(self) -> Tensor:

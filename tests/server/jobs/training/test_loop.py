@@ -12,15 +12,17 @@ from llmosd.architectures.trainable.lora import add_adapters
 from llmosd.architectures.trainable.registry import from_scratch
 from llmosd.architectures.trainable.rest import set_rest
 from llmosd.errors import InvalidField, TrainingDiverged
-from llmosd.jobs.specs import OptimizerSpec, StoppingSpec
+from llmosd.jobs.specs import LatentSpec, OptimizerSpec, StoppingSpec
 from llmosd.jobs.training.batches import Examples, Rules
 from llmosd.jobs.training.checkpoint import Loaded
 from llmosd.jobs.training.events import Metric, Warned
 from llmosd.jobs.training.health import check_health
 from tiny_training import (
+    START,
     assert_same_bits,
     tiny_config,
     tiny_data,
+    tiny_sentences,
     tiny_spec,
     tiny_text,
     tiny_trainer,
@@ -29,8 +31,11 @@ from tiny_training import (
 
 
 def trainer_of(spec, data=None, *, dropout=0.0, **changes):
-    kind = "encoder" if spec.objective == "masked_language_model" else "llama"
-    network = from_scratch(tiny_config(kind), 0, dropout)
+    kind = {"masked_language_model": "encoder", "vae": "vae"}.get(spec.objective, "llama")
+    config = tiny_config(kind)
+    if kind == "vae":
+        config = tiny_config(kind, latent_size=6, encoder_layers=1, start_id=START)
+    network = from_scratch(config, 0, dropout)
     return tiny_trainer(spec, network, data or tiny_data(), **changes)
 
 
@@ -68,6 +73,15 @@ CASES = {
     "masks": ({"objective": "masked_language_model"}, 0.1, tiny_data()),
     "windows": ({"sequence_length": 16, "optimizer": OptimizerSpec(name="muon")}, 0.0, tiny_text()),
     "adversarial": ({"objective": "sft", "adversarial_epsilon": 0.5}, 0.1, tiny_data()),
+    "latent": (
+        {
+            "objective": "vae",
+            "accumulation": 2,
+            "latent": LatentSpec(kl_schedule="cyclical", word_dropout=0.3),
+        },
+        0.1,
+        tiny_sentences(),
+    ),
     "accumulated": ({"objective": "sft", "accumulation": 3}, 0.2, tiny_data()),
 }
 
