@@ -259,9 +259,7 @@ def test_served_as(daemon, bayes):
         with pytest.raises(InvalidFieldError, match="run as float32 on cpu"):
             client.load_model(bayes, dtype="bfloat16").result()
         client.load_model(bayes).result()
-        path = daemon.folder / "text.txt"
-        path.write_text("the soup was fine and the hotel was lovely today\n" * 20)
-        client.wait_operation(client.upload_dataset("text", [path], kind="text")).result()
+        add(daemon, "text", "text", [{"text": text} for text, _ in texts(240, seed=1)])
         settings = {**SETTINGS, **SIZES["encoder"], "steps": 20}
         operation = client.train_model(
             "hidden", "text", family="encoder", objective="masked_language_model",
@@ -273,10 +271,10 @@ def test_served_as(daemon, bayes):
         # It is trained further: this is what such a network is for.
         done = train(
             daemon, "from-hidden", init_from="hidden",
-            settings={"steps": 40, "sequence_length": 24, "batch_size": 16, "packing": "false",
+            settings={"steps": 60, "sequence_length": 24, "batch_size": 16, "packing": "false",
                       "optimizer.learning_rate": 1e-2},
         )  # fmt: skip
-        assert done.metrics["accuracy"] > done.metrics["majority_baseline"]
+        assert done.metrics["accuracy"] > done.metrics["majority_baseline"] + 0.1
         assert client.classify("from-hidden", "the soup was fine").labels
         with pytest.raises(InvalidFieldError, match="needs a model of language") as caught:
             client.train_model(

@@ -59,6 +59,6 @@ def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> 
     torch.zeros writes them, and so makes every page resident; numpy asks for untouched pages.
     """
     count = math.prod(shape) * dtype.itemsize
-    if device.type == "cpu" and count:  # nothing cannot be viewed as another type
+    if device.type == "cpu" and count:
         return torch.from_numpy(np.zeros(count, np.uint8)).view(dtype).view(shape)
     return torch.zeros(shape, device=device, dtype=dtype)

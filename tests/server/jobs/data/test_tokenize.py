@@ -85,6 +85,25 @@ def test_text(tokenized, shown):
     assert shown(tokenized([{"text": "a"}], append_eos=False)) == [(0, "<|endoftext|>"), (1, "a")]
 
 
+def test_a_text_is_its_own_answer_where_prompts_have_an_end(
+    workshop, make_told, tokenizer, tokenized, tmp_path
+):
+    """For a family that reads first: text, start, text, end; and tokens of its own in the cache."""
+    made, defaults, _ = tokenizer
+    end = defaults.eos_token_ids[0]
+    reading = msgspec.structs.replace(defaults, add_bos=False, start_token_id=end)
+    folder = workshop.dataset([{"text": "hello there"}])
+    plain = tokenized([], folder=folder)
+    with DatasetReader(folder) as reader:
+        found = tokenize_dataset(
+            reader, None, made.to_str().encode(), reading, None, tmp_path / "cache", make_told()
+        )
+    own = made.encode("hello there", add_special_tokens=False).ids
+    assert plain.ids.tolist() == [end, *own, end]
+    assert found.ids.tolist() == [*own, end, *own, end]
+    assert found.mask.tolist() == [0] * (len(own) + 1) + [1] * (len(own) + 1)
+
+
 def test_pairs(tokenized, shown):
     row = {"prompt": "say hello:", "completion": " hello"}
     assert shown(tokenized([row], "pairs")) == [

@@ -24,7 +24,7 @@ from llmosd.errors import (
     OperationInterrupted,
     TrainingDiverged,
 )
-from llmosd.jobs.specs import LoraSpec, OptimizerSpec, StoppingSpec
+from llmosd.jobs.specs import LatentSpec, LoraSpec, OptimizerSpec, StoppingSpec
 from llmosd.jobs.training import run as module
 from llmosd.jobs.training.checkpoint import Checkpoints, digest
 from llmosd.jobs.training.events import CheckpointSaved, Evaluation, Metric, Sample, Warned
@@ -348,6 +348,8 @@ def test_a_full_disk(tmp_path, monkeypatch):
     ({"method": "lora"}, DATA, InvalidField, "model to start from"),
     ({}, tiny_data(9, words=60), InvalidDataset, "token 59, .*another tokenizer"),
     ({"early_stopping": StoppingSpec(metric="bleu")}, DATA, InvalidField, "'bleu' is not one of"),
+    ({"family": "vae", "objective": "vae", "shape": {"hidden_size": 32},
+      "latent": LatentSpec(word_dropout=0.1)}, DATA, InvalidField, "no token for a word"),
 ])  # fmt: skip
 def test_what_cannot_be_trained(tmp_path, changes, data, error, message):
     with pytest.raises(error, match=message):
