@@ -111,7 +111,7 @@ def test_translation(daemon, record_testsuite_property):
 def test_summaries(daemon, record_testsuite_property):
     """ROUGE above the beginning of the text, as long as summaries are."""
     train, test = debian.summaries(longest=200)
-    metrics, answers = trained(daemon, "short", train, test, sequence_length=128, steps=900)
+    metrics, answers = trained(daemon, "short", train, test, sequence_length=256, steps=900)
     words = round(sum(len(two.split()) for _, two in train) / len(train))
     rouge = {how: score("rouge", texts, test) for how, texts in answers.items()}
     rouge["lead"] = score("rouge", [" ".join(one.split()[:words]) for one, _ in test], test)

@@ -14,8 +14,8 @@ import pytest
 from llmos_client import Delta, Finished, InvalidFieldError, LlmosError, Started
 from schemas import schemas, tools
 
-SCHEMAS = int(os.environ.get("LLMOS_STRUCTURED", "24"))
-CALLS = max(8, SCHEMAS // 4)
+SCHEMAS = int(os.environ.get("LLMOS_STRUCTURED", "12"))
+CALLS = max(6, SCHEMAS // 4)
 DONE = {"complete", "stop_token"}
 PLAIN = {
     "prompt": "The sea is",
@@ -92,7 +92,7 @@ def test_calls(client, choice):
         {
             "messages": ask(f"Please call {each[0]['name']} for me."), "tools": each,
             "tool_choice": each[0]["name"] if choice == "NAME" else choice,
-            "temperature": (0.0, 1.0)[at % 2], "seed": at, "max_tokens": 500,
+            "temperature": (0.0, 1.0)[at % 2], "seed": at, "max_tokens": 200 if choice == "auto" else 500,
         }
         for at, each in enumerate(offered)
     ]  # fmt: skip

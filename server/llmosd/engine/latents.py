@@ -24,7 +24,9 @@ class Prior:
         """The request with what it lacks."""
         if request.passive or request.latents or request.prompt != self._empty:
             return request
-        latents = [self._draw(request.sampling.seed, at) for at in range(request.num_choices)]
+        # All beginnings of a search are of one answer.
+        count = 1 if request.sampling.beams else request.num_choices
+        latents = [self._draw(request.sampling.seed, at) for at in range(count)]
         return msgspec.structs.replace(request, latents=latents)
 
     def _draw(self, seed: int, choice: int) -> list[float]:
