@@ -3,6 +3,7 @@
 LLMOS_STREAMS says how many streams run at once; `make acceptance` runs 1,000.
 """
 
+import json
 import os
 import threading
 
@@ -165,3 +166,39 @@ def test_refused(daemon):
         client.unload_model("rhymer").result()
         with pytest.raises(InvalidFieldError, match="float32, bfloat16"):
             client.load_model("rhymer", dtype="int8").result()
+
+
+def test_a_game_ends_in_a_model(daemon):
+    """SeqGAN as a job: both figures are reported, and what comes of it is served like the others."""
+    file = daemon.folder / "lines.jsonl"
+    lines = ("one two buckle my shoe", "three four knock at the door", "five six pick up sticks")
+    file.write_text("\n".join(json.dumps({"text": lines[at % 3]}) for at in range(60)))
+    settings = {
+        "tokenizer_kind": "word",
+        "sequence_length": 16,
+        "batch_size": 16,
+        "packing": False,
+        "shape.num_layers": 1,
+        "shape.hidden_size": 32,
+        "optimizer.learning_rate": 1e-2,
+        "steps": 48,
+        "adversarial.likelihood_steps": 40,
+        "adversarial.discriminator_steps": 5,
+        "adversarial.rollouts": 2,
+        "adversarial.discriminator": "lstm",
+    }
+    with daemon.client() as client:
+        client.wait_operation(client.upload_dataset("lines", [file], kind="text")).result()
+        options = {"family": "lstm", "objective": "seqgan", "validation_dataset": "lines"}
+        operation = client.train_model("liner", "lines", settings=settings, **options)
+        done = client.wait_operation(operation).result()
+        assert done.metrics["loss"] < 1.5
+        client.load_model("liner").result()
+        answer = client.generate("liner", "one", temperature=0.0, max_tokens=8)
+        assert answer.choices[0].text.startswith(" two")
+        with pytest.raises(InvalidFieldError, match=r"adversarial.*objective seqgan"):
+            client.train_model(
+                "liner", "lines", family="lstm", settings={"adversarial.rollouts": 2}
+            )
+        with pytest.raises(InvalidFieldError, match=r"seqgan trains.*lstm"):
+            client.train_model("liner", "lines", family="llama", objective="seqgan")
