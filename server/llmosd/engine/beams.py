@@ -9,15 +9,18 @@ common share its blocks.
 from dataclasses import dataclass, field
 
 import msgspec
+from torch import Tensor
 
+from llmosd.engine.draws import Draw, Sampler
+from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
 from llmosd.engine.sequence import Sequence
+from llmosd.engine.slices import Slice
 from llmosd.ipc.messages import Submit, TokenOut
 
 _IMPOSSIBLE = -1e20
 """What is forbidden is as unlikely as this."""
 Candidates = list[tuple[int, float]]
-Copies = list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -53,32 +56,45 @@ class _Group:
 class BeamSearch:
     """The generations that are searched for."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        """Sequences are the scheduler's."""
+    def __init__(self, scheduler: Scheduler, runner: Runner, sampler: Sampler) -> None:
+        """Sequences are the scheduler's; the runner copies what they hold."""
         self._scheduler = scheduler
+        self._runner = runner
+        self._sampler = sampler
         self._groups: dict[int, _Group] = {}
 
-    def take(self, sequence: Sequence, candidates: Candidates) -> tuple[list[TokenOut], Copies]:
-        """Note the likeliest next tokens of a sequence, most likely first: two for each beam.
+    def step(self, slices: list[Slice], logits: Tensor) -> tuple[list[TokenOut], int, Tensor]:
+        """Let searches go on, of slices that have run.
 
-        Returns the answers' tokens, once the search has ended, and pairs of blocks whose content
-        must be copied, in this order, before anything else runs.
+        Args:
+            slices: of the step; at least one draws, and is of a search.
+            logits: (rows, vocabulary) of those that draw, in their order.
+
+        Returns:
+            The tokens of answers to searches that have ended, the beginnings that went on, and the
+            rows of what is no search.
         """
-        request = sequence.request
-        group = self._groups.get(request.id)
-        if group is None:
-            group = self._groups[request.id] = _Group(request, [_Beginning(sequence, [])])
-        for each in group.live:
-            if each.sequence is sequence:
-                each.candidates = candidates
-        if any(each.candidates is None for each in group.live):
-            return [], []
-        chosen = _chosen(group)
-        if _has_ended(group, chosen):
-            self._scheduler.remove(request.id, -1)
-            del self._groups[request.id]
-            return _outs(group), []
-        return [], self._go_on(group, chosen)
+        parts: list[Slice] = []
+        rows: list[int] = []
+        others: list[int] = []
+        at = 0
+        for part in slices:
+            if not part.draws:
+                continue
+            own = range(at, at + part.num_logits)
+            at = own.stop
+            searched = part.sequence.request.sampling.beams
+            if searched:
+                parts.append(part)
+            (rows if searched else others).extend(own)
+        draws = [Draw(part.sequence, part.sequence.choice) for part in parts]
+        count = 2 * max(part.sequence.request.sampling.beams for part in parts)
+        found = self._sampler.best(logits[rows], draws, count)
+        outs: list[TokenOut] = []
+        for part, best in zip(parts, found, strict=True):
+            width = 2 * part.sequence.request.sampling.beams
+            outs += self._take(part.sequence, best[:width])
+        return outs, len(parts), logits[others]
 
     def forget(self, request_id: int) -> None:
         """A generation has been cancelled, or refused."""
@@ -90,9 +106,31 @@ class BeamSearch:
         last = max(groups, key=lambda group: group.live[0].sequence.arrival, default=None)
         return None if last is None else last.request.id
 
-    def _go_on(self, group: _Group, chosen: list[tuple[_Beginning, int, float]]) -> Copies:
+    def _take(self, sequence: Sequence, candidates: Candidates) -> list[TokenOut]:
+        """Note the likeliest next tokens of a sequence, two for each beam; go on if all are known.
+
+        Returns the answers' tokens, once the search has ended.
+        """
+        request = sequence.request
+        group = self._groups.get(request.id)
+        if group is None:
+            group = self._groups[request.id] = _Group(request, [_Beginning(sequence, [])])
+        for each in group.live:
+            if each.sequence is sequence:
+                each.candidates = candidates
+        if any(each.candidates is None for each in group.live):
+            return []
+        chosen = _chosen(group)
+        if _has_ended(group, chosen):
+            self._scheduler.remove(request.id, -1)
+            del self._groups[request.id]
+            return _outs(group)
+        self._go_on(group, chosen)
+        return []
+
+    def _go_on(self, group: _Group, chosen: list[tuple[_Beginning, int, float]]) -> None:
         """Let the chosen ones live: each parent's first child takes its place, others fork it."""
-        scheduler, copies = self._scheduler, []
+        scheduler = self._scheduler
         parents = {id(parent): parent for parent, _, _ in chosen}
         for each in group.live:
             if id(each) not in parents:
@@ -105,7 +143,8 @@ class BeamSearch:
             if first.setdefault(id(parent), (parent, token, logprob))[1] == token:
                 continue
             sequence, pairs = scheduler.fork(parent.sequence, token, next(free))
-            copies += pairs
+            for source, target in pairs:
+                self._runner.copy_block(source, target)
             live.append(_Beginning(sequence, [*parent.logprobs, logprob]))
         for parent, token, logprob in first.values():
             parent.sequence.append(token)
@@ -113,7 +152,6 @@ class BeamSearch:
         for each in live:
             scheduler.policy.drew(each.sequence)
         group.live = live
-        return copies
 
 
 def _chosen(group: _Group) -> list[tuple[_Beginning, int, float]]:

@@ -51,7 +51,7 @@ class Engine:
         self._prior = prior
         self.refused: dict[int, LlmosError] = {}
         """Generations that could not go on in the last step, and why; the caller clears it."""
-        self._beams = BeamSearch(scheduler)
+        self._beams = BeamSearch(scheduler, runner, sampler)
         self._reporter = Reporter(scheduler)
         self._steps = 0
         self._prompt_tokens = self._cached_tokens = 0
@@ -173,7 +173,7 @@ class Engine:
         ended: list[TokenOut] = []
         searched = 0
         if any(part.draws and part.sequence.request.sampling.beams for part in slices):
-            ended, searched, logits = self._search(slices, logits)
+            ended, searched, logits = self._beams.step(slices, logits)
         planned = [
             (part, _draws(part))
             for part in slices
@@ -191,34 +191,6 @@ class Engine:
         for request_id in self.refused:
             self._scheduler.remove(request_id, -1)
         return ended + taken, searched + len(taken)
-
-    def _search(self, slices: list[Slice], logits: Tensor) -> tuple[list[TokenOut], int, Tensor]:
-        """Let beams go on: what was found by those that ended, beams, and the others' logits."""
-        parts: list[Slice] = []
-        rows: list[int] = []
-        others: list[int] = []
-        at = 0
-        for part in slices:
-            if not part.draws:
-                continue
-            own = range(at, at + part.num_logits)
-            at = own.stop
-            if part.sequence.request.sampling.beams:
-                parts.append(part)
-                rows += own
-            else:
-                others += own
-        draws = [Draw(part.sequence, part.sequence.choice) for part in parts]
-        count = 2 * max(part.sequence.request.sampling.beams for part in parts)
-        found = self._sampler.best(logits[rows], draws, count)
-        taken = []
-        for part, best in zip(parts, found, strict=True):
-            width = 2 * part.sequence.request.sampling.beams
-            outs, copies = self._beams.take(part.sequence, best[:width])
-            for source, target in copies:
-                self._runner.copy_block(source, target)
-            taken += outs
-        return taken, len(parts), logits[others]
 
     def _untie(self) -> None:
         """Searches can wait for each other's blocks: when nothing runs, the last one gives way."""
