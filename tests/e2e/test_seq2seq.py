@@ -122,3 +122,19 @@ def test_there_is_no_text_to_score(daemon, model):
     """Said so, where a language model would answer."""
     with daemon.client() as client, pytest.raises(InvalidFieldError, match="no text to score"):
         client.score(model, "abc")
+
+
+def test_tokens_say_where_the_prompt_ends(daemon, model):
+    """Without the token that ends it they are refused; with it they are the text."""
+    with daemon.client() as client:
+        ids = [token.id for token in client.tokenize(model, "abc")]
+        with pytest.raises(InvalidFieldError, match=r"tokens.ids.*must have the token"):
+            client.generate(model, tokens=ids, temperature=0.0, max_tokens=10)
+        whole = [token.id for token in client.tokenize(model, "abc", add_special=True)]
+        assert whole[:-1] == ids
+        answer = client.generate(model, tokens=whole, temperature=0.0, max_tokens=10)
+        assert answer.choices[0].text == "cba"
+        # What stands behind the end is the answer's beginning.
+        begun = [*whole, ids[2]]
+        answer = client.generate(model, tokens=begun, temperature=0.0, max_tokens=10)
+        assert answer.choices[0].text == "ba"

@@ -114,6 +114,12 @@ class Generator:
         if kind == "tokens":
             convert.check_room(len(request.tokens.ids), 1, record)  # before looking at each
             convert.check_ids("tokens.ids", request.tokens.ids, record.vocabulary_size)
+            start = (await self._texts.get(record)).defaults.start_token_id
+            if start is not None and start not in request.tokens.ids:
+                # Without it nothing tells the prompt from the answer once the answer has begun.
+                raise InvalidField.of(
+                    "tokens.ids", f"must have the token {start}, which ends this model's prompts"
+                )
             return list(request.tokens.ids)
         ids = await self._texts.encode_input(record, request)
         if not ids:
