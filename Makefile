@@ -39,7 +39,6 @@ acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schem
 	@LLMOS_STREAMS=1000 $(BIN)/python -m pytest -rP tests/e2e/test_recurrent.py
 	@LLMOS_SENTIMENT=1 $(BIN)/python -m pytest -rP tests/e2e/test_sentiment.py
 	@LLMOS_VAE_STEPS=1000 $(BIN)/python -m pytest -rP tests/server/objectives/test_vae.py -k annealing
-	@LLMOS_SEQGAN=1 $(BIN)/python -m pytest -rP tests/server/jobs/training/test_adversarial.py
 	@LLMOS_DEBIAN=1 $(BIN)/python -m pytest -rP tests/e2e/test_debian.py
 	@LLMOS_MIXED=1000 $(BIN)/python -m pytest -rP tests/e2e/test_mixed.py
 

@@ -2,11 +2,9 @@
 
 The oracle is an LSTM whose weights are drawn from a normal distribution (Yu et al., 2017): real
 data are what it says, and -log p of what the generator says, under it, is the samples' quality.
-LLMOS_SEQGAN plays at the paper's size; `make acceptance` sets it.
 """
 
 import math
-import os
 
 import msgspec
 import numpy as np
@@ -15,15 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
-from llmosd.architectures.trainable.registry import from_scratch, from_weights
+from llmosd.architectures.trainable.registry import from_scratch
 from llmosd.errors import InvalidField, OperationInterrupted, TrainingDiverged
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import AdversarialSpec, OptimizerSpec, ScheduleSpec, TrainSpec
-from llmosd.jobs.training.events import Metric
 from llmosd.jobs.training.policy import Policy
 from llmosd.jobs.training.result import ModelFiles
 from llmosd.jobs.training.run import train
-from llmosd.objectives.cross_entropy import log_probabilities
 from tiny_training import assert_same_bits, tiny_config
 
 WORDS, LENGTH, BEGIN = 40, 8, 0
@@ -198,39 +194,3 @@ def test_a_generator_is_recurrent(tmp_path, oracle, family):
     spec = spec_of("", rounds=1, family=family, shape={"hidden_size": 32}, teacher="")
     with pytest.raises(InvalidField, match=r"not for|is recurrent"):
         go(tmp_path / "run", spec, oracle)
-
-
-@pytest.mark.skipif("LLMOS_SEQGAN" not in os.environ, reason="half an hour: LLMOS_SEQGAN=1")
-def test_at_the_papers_size(tmp_path):
-    """5,000 words, 20 at a time, 10,000 sequences: likelihood near its asymptote, then the game."""
-    words, length = 5000, 20
-    network = oracle_of(words)
-    (tmp_path / "oracle").mkdir()
-    (tmp_path / "oracle/config.json").write_bytes(msgspec.json.encode(network.config))
-    save_file(network.state_dict(), tmp_path / "oracle/model.safetensors")
-    again = from_weights(network.config, network.state_dict())
-    own = Policy(again, BEGIN, -1, length).draw(1000, torch.Generator().manual_seed(9))
-    ids, targets, lengths = own.read(BEGIN)
-    with torch.no_grad():
-        entropy = -float(log_probabilities(again(ids, lengths), again.head, targets).mean())
-    said = []
-    game = AdversarialSpec(
-        likelihood_steps=156 * 20,
-        discriminator_steps=400,
-        rollouts=8,
-        round_discriminator_steps=5,
-        generator_rate=5e-3,
-        discriminator_dropout=0.25,
-    )
-    spec = spec_of(
-        str(tmp_path / "oracle"), rounds=40, game=game, sequence_length=length, threads=2,
-        evaluate_every=156 * 5, log_every=200,
-    )  # fmt: skip
-    (tmp_path / "run").mkdir()
-    result = train(
-        spec, drawn_from(network, 10_000, 1, length), drawn_from(network, 1000, 2, length),
-        files_of(words), tmp_path / "run", said.append, lambda: "run",
-    )  # fmt: skip
-    print("oracle's own", round(entropy, 3), "before", result.before, "after", result.metrics)
-    assert len([each for each in said if isinstance(each, Metric)]) > 10
-    assert result.metrics["nll_oracle"] < result.before["nll_oracle"]
