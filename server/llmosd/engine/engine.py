@@ -141,12 +141,12 @@ class Engine:
             rows = range(at, at + part.num_logits)
             at = rows.stop
             request = part.sequence.request
-            if request.score:
+            if request.task == "score":
                 scored.append(self._scores(part, logits[rows.start : rows.stop]))
-            elif request.classify:
+            elif request.task == "classify":
                 found = [Scored(request.id, 0, logits[row].tolist(), True) for row in rows]
                 scored += found
-            elif request.encode:
+            elif request.task == "encode":
                 posterior = self._runner.posterior(part.sequence)
                 scored.append(Scored(request.id, 0, posterior, True))
             else:

@@ -130,14 +130,14 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
     greedy = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
     prompt = [token % config.vocab_size for token in range(3)]
     if config.head != "language":
-        engine.submit(Submit(0, prompt, 1, 0, 0, [], greedy, -1, classify=True))
+        engine.submit(Submit(0, prompt, 1, 0, 0, [], greedy, -1, task="classify"))
     else:
         drawn = SamplingSpec(1.0, 2, 0.9, 0.1, 1.1, 0.1, 0.1, 0, {0: 0.0})
         wide = msgspec.structs.replace(drawn, top_k=0)
         even = msgspec.structs.replace(wide, top_p=1.0)
         for index, spec in enumerate((greedy, drawn, wide, even)):
             engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
-        engine.submit(Submit(4, prompt[:2], 1, 0, 0, [], greedy, -1, score=True))
+        engine.submit(Submit(4, prompt[:2], 1, 0, 0, [], greedy, -1, task="score"))
         if family_of(config.architecture).latent:
             engine.submit(Submit(5, [config.start_id], 1, 1, 0, [], greedy, -1))
     while engine.has_work:

@@ -29,13 +29,13 @@ class Slice:
     @property
     def num_logits(self) -> int:
         """Rows that logits are wanted of: the last ones."""
-        request = self.sequence.request
-        if request.score:
-            return self.count
-        if request.encode:
-            return 0
-        if request.classify:
-            return int(self.count == self.sequence.num_pending)
+        match self.sequence.request.task:
+            case "score":
+                return self.count
+            case "classify":
+                return int(self.count == self.sequence.num_pending)
+            case "encode":
+                return 0
         return 1 + len(self.drafts) if self.draws else 0
 
 
@@ -52,7 +52,7 @@ class Step:
         """Tokens that a sequence may run."""
         if self.whole and not sequence.computed:
             return sequence.num_pending if self.left else 0
-        most = _MOST_SCORED_ROWS if sequence.request.score else sequence.num_pending
+        most = _MOST_SCORED_ROWS if sequence.request.task == "score" else sequence.num_pending
         return min(sequence.num_pending, self.left, most)
 
     def give(self, sequence: Sequence, count: int) -> None:

@@ -3,6 +3,8 @@
 The engine answers a whole step in one StepResult, so traffic does not grow with the streams.
 """
 
+from typing import Literal
+
 import msgspec
 
 from llmosd.ipc.failure import Failure
@@ -58,8 +60,16 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+Task = Literal["generate", "score", "classify", "encode"]
+"""What is wanted of a prompt; all but the first draw nothing, and are answered by Scored.
+
+score: the log-probability of each of its tokens. classify: the scores of the labels, or the grade.
+encode: the posterior of its latent vector, means and then log-variances.
+"""
+
+
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Start a generation of n answers to one prompt."""
+    """Start a generation of n answers to one prompt, or another task."""
 
     id: int
     prompt: list[int]
@@ -71,11 +81,9 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     num_logprobs: int  # -1: none wanted
     tenant: str = ""  # whose prompts' keys and values it may find in the cache
     constraint: Constraint | None = None
-    score: bool = False  # draw nothing; tell the log-probability of each token of the prompt
+    task: Task = "generate"
     priority: int = NORMAL
     deadline: float | None = None  # of the call, in time.monotonic() seconds
-    classify: bool = False  # draw nothing; tell the scores of the labels
-    encode: bool = False  # draw nothing; tell the posterior of the prompt's latent vector
     # The latent vector of each answer; none: the prompt's, or drawn where there is no prompt.
     latents: list[list[float]] = []
 
@@ -87,7 +95,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     @property
     def passive(self) -> bool:
         """Whether nothing is drawn."""
-        return self.score or self.classify or self.encode
+        return self.task != "generate"
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):

@@ -1,6 +1,5 @@
 """llmos.v1.ScoringService: translate, call, translate."""
 
-import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +7,16 @@ from typing import Any
 from llmos.v1 import scoring_service_pb2 as pb
 from llmos.v1 import scoring_service_pb2_grpc
 from llmosd.architectures.families.table import family_of
-from llmosd.errors import FeatureUnavailable, InvalidField, LlmosError
-from llmosd.ipc.messages import SamplingSpec, Scored, Submit
+from llmosd.errors import FeatureUnavailable, InvalidField
 from llmosd.rpc import convert
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.heads import Heads
+from llmosd.rpc.questions import ask
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
-from llmosd.supervisor.engine_handle import Listener
 from llmosd.supervisor.pool import ModelPool
-
-_UNUSED = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
 
 
 class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
@@ -51,7 +47,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
                 "has one token; nothing comes before it to score it by",
             )
         priority = convert.priority(request.priority)
-        logprobs = await self._ask(_Scoring(len(ids) - 1), record, ids, priority, caller)
+        logprobs = await ask(self._pool, record, "score", ids, caller, priority)
         spell = (await self._texts.get(record)).vocabulary.token_bytes
         response = pb.ScoreTextResponse(model_version=record.name)
         response.tokens.add(id=ids[0], bytes=spell(ids[0]))
@@ -70,7 +66,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         config = self._heads.check_labels(record)
         ids = await self._encode(record, request)
         priority = convert.priority(request.priority)
-        logits = await self._ask(_Classifying(), record, ids, priority, caller)
+        logits = await ask(self._pool, record, "classify", ids, caller, priority)
         response = pb.ClassifyTextResponse(model_version=record.name)
         if config.head == "regress":
             response.grade = logits[0]
@@ -95,63 +91,6 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         convert.check_room(len(ids), 0, record)
         convert.check_ids("tokens.ids", ids, record.vocabulary_size)
         return ids
-
-    async def _ask(
-        self,
-        listener: "_Answered",
-        record: VersionRecord,
-        ids: list[int],
-        priority: int,
-        caller: Caller,
-    ) -> list[float]:
-        """What an engine finds of a text; the listener says which numbers they are."""
-        handle = await self._pool.acquire(record)
-        number = handle.submit(
-            listener,
-            lambda number: Submit(
-                number, ids, 1, 0, 0, [], _UNUSED, -1, score=isinstance(listener, _Scoring),
-                tenant=caller.tenant, priority=priority, deadline=caller.deadline,
-                classify=isinstance(listener, _Classifying),
-            ),
-        )  # fmt: skip
-        try:
-            return await listener.result
-        finally:
-            handle.cancel(number)
-
-
-class _Answered(Listener):
-    """Waits for what an engine says about one text."""
-
-    def __init__(self) -> None:
-        self.result: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
-
-    def on_failed(self, error: LlmosError) -> None:
-        if not self.result.done():
-            self.result.set_exception(error)
-
-
-class _Scoring(_Answered):
-    """Log-probabilities of all tokens but the first."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self._logprobs = [0.0] * count
-
-    def on_scored(self, scored: Scored) -> None:
-        # By place: an engine that was short of room computes some of it twice.
-        first = scored.first - 1
-        self._logprobs[first : first + len(scored.logprobs)] = scored.logprobs
-        if scored.done and not self.result.done():
-            self.result.set_result(self._logprobs)
-
-
-class _Classifying(_Answered):
-    """The labels' scores, in the labels' order."""
-
-    def on_scored(self, scored: Scored) -> None:
-        if not self.result.done():
-            self.result.set_result(scored.logprobs)
 
 
 def _softmax(logits: Sequence[float]) -> list[float]:

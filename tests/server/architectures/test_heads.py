@@ -61,7 +61,7 @@ def texts_of(lengths=LENGTHS):
 def classified(engine, texts):
     """Scores of all texts, which wait together."""
     for at, text in enumerate(texts):
-        engine.submit(Submit(at, text, 1, 0, 0, [], UNUSED, -1, classify=True))
+        engine.submit(Submit(at, text, 1, 0, 0, [], UNUSED, -1, task="classify"))
     found = {}
     while engine.has_work:
         step = engine.step()

@@ -307,7 +307,7 @@ def test_without_a_prompt_the_seed_says_all(network, tmp_path):
 def encoded(engine, submitted):
     found = {}
     for submit in submitted:
-        engine.submit(msgspec.structs.replace(submit, encode=True, max_tokens=0))
+        engine.submit(msgspec.structs.replace(submit, task="encode", max_tokens=0))
     while engine.has_work:
         step = engine.step()
         assert not [out for out in step.tokens if out.id < 50]

@@ -99,7 +99,7 @@ def agree(actual, expected):
 @pytest.mark.parametrize("family", TINY)
 def test_answers_are_the_cpu_s(versions, family):
     """Every family: prompts in chunks beside decoding, several answers, log-probabilities."""
-    submits = [*requests(3), Submit(9, list(range(20)), 1, 0, 0, [], GREEDY, -1, score=True)]
+    submits = [*requests(3), Submit(9, list(range(20)), 1, 0, 0, [], GREEDY, -1, task="score")]
     answers, scored = finish(make(versions(family), "gpu"), submits)
     expected, expected_scores = finish(make(versions(family), "cpu"), submits)
     agree(answers, expected)
@@ -117,7 +117,7 @@ def test_preemption_and_moved_rows(versions):
 
 def test_bfloat16_is_near(versions):
     """Log-probabilities of a text, in bfloat16, within its rounding of float32's."""
-    submit = Submit(1, [at * 5 % 256 for at in range(30)], 1, 0, 0, [], GREEDY, -1, score=True)
+    submit = Submit(1, [at * 5 % 256 for at in range(30)], 1, 0, 0, [], GREEDY, -1, task="score")
     scores = [
         np.array(finish(make(versions("llama"), "gpu", dtype), [submit])[1][1])
         for dtype in ("float32", "bfloat16")
