@@ -10,6 +10,7 @@ from torch import Tensor
 
 from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops, PagedStates, Weights
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.head import head_weight
 from llmosd.architectures.llama import Layer
 from llmosd.architectures.rope import rope_tables
 from llmosd.architectures.spans import Halves, halves_of
@@ -23,9 +24,8 @@ class Seq2Seq:
         self._config = config
         self._ops = ops
         embedding = weights("embed_tokens.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         cosine, sine = rope_tables(config)
         self._rope = ops.vector(cosine), ops.vector(sine)
         self._encoder = [

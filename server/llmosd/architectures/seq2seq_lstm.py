@@ -12,6 +12,7 @@ from torch import Tensor
 from llmosd.architectures.architecture import ForwardBatch, Ops, PagedStates, Weights
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.encoder_lstm import LstmEncoder
+from llmosd.architectures.head import head_weight
 from llmosd.architectures.recurrent import Layer, walk_of
 from llmosd.architectures.spans import halves_of
 
@@ -24,9 +25,8 @@ class Seq2SeqLstm:
         self._config = config
         self._ops = ops
         embedding = weights("embed_tokens.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         self._encoder = LstmEncoder(config.encoder_layers, weights, ops)
         self._decoder = [
             Layer("lstm", weights, ops, f"decoder.layers.{index}.rnn.")

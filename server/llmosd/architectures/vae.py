@@ -13,6 +13,7 @@ from torch import Tensor
 from llmosd.architectures.architecture import ForwardBatch, Ops, Vectors, Weights
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.encoder_lstm import LstmEncoder
+from llmosd.architectures.head import head_weight
 from llmosd.architectures.recurrent import Layer, walk_of
 from llmosd.architectures.spans import Halves, halves_of
 
@@ -29,9 +30,8 @@ class Vae:
         self._config = config
         self._ops = ops
         embedding = weights("embed_tokens.weight")
-        head = embedding if config.tie_embeddings else weights("lm_head.weight")
         self._embedding = ops.table(embedding)
-        self._head = ops.weight(head)
+        self._head = ops.weight(head_weight(config, weights, embedding))
         self._encoder = LstmEncoder(config.encoder_layers, weights, ops)
         both = [f"encoder.{name}" for name in ("mean", "log_variance")]
         self._posterior = ops.weight(torch.cat([weights(f"{name}.weight") for name in both]))

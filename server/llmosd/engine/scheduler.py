@@ -240,9 +240,8 @@ class Scheduler:
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""
-        if (
-            sequence.request.task == "score" or self._whole
-        ):  # every token's logits are wanted, or none's
+        # Every token's logits are wanted, or nobody's blocks are another's.
+        if sequence.request.task == "score" or self._whole:
             return []
         full = (len(sequence.tokens) - 1) // self._block_tokens
         return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))

@@ -14,8 +14,10 @@ from torch import Generator, Tensor
 from llmosd.architectures.trainable.network import Network
 from llmosd.architectures.trainable.recurrent import Recurrent
 from llmosd.errors import InvalidField, TrainingDiverged
-from llmosd.jobs.specs import AdversarialSpec, OptimizerSpec
+from llmosd.jobs.specs import AdversarialSpec, OptimizerSpec, TrainSpec
+from llmosd.jobs.training.batches import Batches, Examples
 from llmosd.jobs.training.checkpoint import Loaded, RunState
+from llmosd.jobs.training.events import Events
 from llmosd.jobs.training.health import check_finite
 from llmosd.jobs.training.judge import Judge
 from llmosd.jobs.training.loop import Trainer
@@ -23,6 +25,7 @@ from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.policy import Drawn, Policy
 from llmosd.jobs.training.seeds import EVALUATION, GAME, seed_of
 from llmosd.objectives.cross_entropy import log_probabilities
+from llmosd.objectives.objective import Objective
 
 _JUDGE, _PLAY = "discriminator.", "policy/"
 _EVALUATED = 1000
@@ -36,20 +39,33 @@ class AdversarialTrainer(Trainer):
     gradient, `rounds_discriminator_steps` of the discriminator.
     """
 
-    def attach(self, begin: int, end: int, oracle: Network | None) -> None:
-        """Take the tokens that sequences begin after and end with; an oracle judges quality.
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        batches: Batches,
+        validation: Examples | None,
+        spec: TrainSpec,
+        steps: int,
+        events: Events,
+        *,
+        begin: int,
+        end: int,
+        oracle: Network | None,
+    ) -> None:
+        """`begin` and `end` are the tokens around a sequence; an oracle judges quality.
 
         Raises:
             InvalidField: the generator is not recurrent.
         """
-        network, spec = self.network, self._spec
+        super().__init__(network, objective, batches, validation, spec, steps, events)
         if not isinstance(network, Recurrent):
             raise InvalidField.of("family", "a generator is recurrent: lstm, gru or rnn")
         assert spec.adversarial is not None
         self._game: AdversarialSpec = spec.adversarial
         self._oracle = oracle
         self._begin = begin
-        longest = int(self._batches.examples.lengths.max())
+        longest = int(batches.examples.lengths.max())
         self._policy = Policy(network, begin, end, longest)
         self._judge = Judge(network.config, self._game, spec)
         rate = OptimizerSpec(name="adam", beta2=0.999)
@@ -88,7 +104,7 @@ class AdversarialTrainer(Trainer):
             means["nll_oracle"] = self._loss_of(self._oracle, drawn)
         return means
 
-    def check(self, guess: float | None) -> None:
+    def check(self) -> None:
         """Both have to hold: better samples, and a likelihood of real data that is still good.
 
         Either alone is cheap: a lower temperature makes better samples of fewer kinds (Caccia et
@@ -97,7 +113,6 @@ class AdversarialTrainer(Trainer):
         Raises:
             TrainingDiverged.
         """
-        del guess
         check_finite(self.network)
         before, after = self.run.before, self.run.latest
         rise = after["loss"] - before["loss"]

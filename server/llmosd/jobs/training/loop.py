@@ -155,8 +155,13 @@ class Trainer:
         self._events(Evaluation(step=run.step, metrics=metrics, best=best))
         return best
 
-    def check(self, guess: float | None) -> None:
-        """What must hold before the network becomes a version; see health."""
+    def check(self) -> None:
+        """What must hold before the network becomes a version; see health.
+
+        Naive Bayes is too sure of what it says: its loss may be above that of guessing while its
+        guesses are good (Domingos and Pazzani, 1997).
+        """
+        guess = None if isinstance(self.network, ClosedForm) else self._objective.guess()
         check_health(self.network, self.run.latest, self.run.before, guess)
 
     def stops_early(self) -> bool:

@@ -154,10 +154,7 @@ class _Run:
             trainer.load_weights(self._checkpoints.load(published).weights)
             run.latest = trainer.evaluate()
         network = self._parts.network
-        # Naive Bayes is too sure of what it says: its loss may be above that of guessing while its
-        # guesses are good (Domingos and Pazzani, 1997).
-        guess = None if isinstance(network, ClosedForm) else self._parts.objective.guess()
-        trainer.check(guess)
+        trainer.check()
         out = _emptied(self._folder / OUTPUT)
         written = write_result(out, network.cpu(), spec, files, run)
         return TrainResult(
@@ -189,11 +186,12 @@ class _Run:
             steps = 1
         if spec.adversarial is None:
             return Trainer(network, objective, batches, held_out, spec, steps, self._events)
-        game = AdversarialTrainer(network, objective, batches, held_out, spec, steps, self._events)
         tokens = self._generation
         begin, end = tokens.bos_token_id, next(iter(tokens.eos_token_ids), -1)
-        game.attach(end if begin is None else begin, end, self._parts.oracle)
-        return game
+        return AdversarialTrainer(
+            network, objective, batches, held_out, spec, steps, self._events,
+            begin=end if begin is None else begin, end=end, oracle=self._parts.oracle,
+        )  # fmt: skip
 
     def _obey(self) -> None:
         order = self._control()
