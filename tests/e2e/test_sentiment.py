@@ -139,7 +139,6 @@ def prepared(daemon, name, parts, kind="labelled"):
         add(daemon, f"{name}{part}", kind, field, chosen)
 
 
-@pytest.mark.skipif(WHOLE, reason="the whole table is made instead")
 def test_a_few_hundred_tweets(daemon, rated_texts):
     """Counted words tell moods better than guessing does; filters learn something, too."""
     parts = read(rated_texts, "tweets", most=1500)

@@ -2,19 +2,26 @@
 
 import math
 
-import msgspec
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from llmosd.architectures.families.table import block_bytes, expected_shapes
+from llmosd.architectures.families.table import expected_shapes
 from llmosd.architectures.trainable.registry import from_scratch
 from llmosd.architectures.trainable.sides import sides_of
-from llmosd.engine.loader import load
-from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
 from llmosd.objectives.cross_entropy import cross_entropy
-from tiny_training import WORDS, tiny_config
+from tiny_prompts import (
+    PROMPTS,
+    START,
+    batch,
+    examples,
+    finish,
+    serve,
+    submits,
+    wide_network,
+    words,
+)
+from tiny_training import tiny_config
 
 FAMILIES = {
     "seq2seq": {"encoder_layers": 3},
@@ -24,42 +31,13 @@ FAMILIES = {
                        "num_kv_heads": 4, "tie_embeddings": False},
     "seq2seq-lstm deep": {"encoder_layers": 3, "num_layers": 2, "num_kv_heads": 4},
 }  # fmt: skip
-START = 7
-PROMPTS, ANSWERS = (5, 1, 12, 3), (4, 6, 1, 9)
-GREEDY = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
 
 
 @pytest.fixture(params=FAMILIES)
 def network(request):
     """With weights wide enough that what is attended to matters."""
     config = tiny_config(request.param.split()[0], start_id=START, **FAMILIES[request.param])
-    made = from_scratch(config, 0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            if parameter.dim() == 1:
-                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-            else:
-                parameter.mul_(8 if request.param.startswith("seq2seq-lstm") is False else 3)
-    return made.eval()
-
-
-def words(count, seed):
-    """Tokens, none of which begins an answer."""
-    found = torch.randint(WORDS - 1, (count,), generator=torch.Generator().manual_seed(seed))
-    return found + (found >= START)
-
-
-def examples():
-    """(prompt with its end, answer) of each."""
-    for at, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
-        yield torch.cat([words(prompt, at), torch.tensor([START])]), words(answer, 100 + at)
-
-
-def batch():
-    """The examples end to end, and their lengths."""
-    parts = [torch.cat(pair) for pair in examples()]
-    return torch.cat(parts), tuple(len(part) for part in parts)
+    return wide_network(config, 3 if "lstm" in config.architecture else 8)
 
 
 def test_shapes(network):
@@ -117,41 +95,9 @@ def test_first_loss():
         assert float(loss.detach()) == pytest.approx(math.log(5000), abs=0.1)
 
 
-def make(network, folder, *, blocks=200, max_sequences=8):
-    """An engine that serves the network."""
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_bytes(msgspec.json.encode(network.config))
-    save_file(network.state_dict(), folder / "model.safetensors")
-    size = block_bytes(network.config, 16, 4)
-    order = LoadEngine(
-        str(folder), "cpu", "float32", "", blocks * size, max_sequences, 16, 8,
-        threads=2, heartbeat_seconds=0.5,
-    )  # fmt: skip
-    engine, ready = load(order, lambda *_: None)
-    assert ready.kv_blocks == blocks
-    return engine
-
-
-def submits(*, answers=1, temperature=0.0):
-    for at, (prompt, _) in enumerate(examples()):
-        spec = msgspec.structs.replace(GREEDY, temperature=temperature, seed=at)
-        yield Submit(at, prompt.tolist(), answers, 20, 0, [], spec, 0)
-
-
-def finish(engine, submitted):
-    found = {}
-    for submit in submitted:
-        engine.submit(submit)
-    while engine.has_work:
-        for out in engine.step().tokens:
-            found.setdefault((out.id, out.choice), []).append((out.token, out.logprob))
-    assert engine.stats.kv_blocks_used == 0
-    return found
-
-
 def test_served_as_trained(network, tmp_path):
     """Greedy answers, side by side, are those of reading everything again for each token."""
-    found = finish(make(network, tmp_path / "version"), submits())
+    found = finish(serve(network, tmp_path / "version", blocks=200), submits())
     for at, (prompt, _) in enumerate(examples()):
         ids = prompt.tolist()
         for token, logprob in found[at, 0]:
@@ -165,19 +111,19 @@ def test_served_as_trained(network, tmp_path):
 
 def test_the_prompt_matters(network, tmp_path):
     """The control of the above: answers differ from prompt to prompt."""
-    found = finish(make(network, tmp_path / "version"), submits())
+    found = finish(serve(network, tmp_path / "version", blocks=200), submits())
     assert len({tuple(answer) for answer in found.values()}) == len(PROMPTS)
 
 
 def test_company_changes_nothing(network, tmp_path):
     """Alone, together, in answers of several, and computed again for want of room: the same bits."""
-    engine = make(network, tmp_path / "version")
+    engine = serve(network, tmp_path / "version", blocks=200)
     alone = {}
     for submit in submits(answers=3, temperature=1.0):
         alone |= finish(engine, [submit])
     assert finish(engine, submits(answers=3, temperature=1.0)) == alone
     assert engine.stats.preemptions == 0
-    small = make(network, tmp_path / "version", blocks=7)
+    small = serve(network, tmp_path / "version", blocks=7)
     assert finish(small, submits(answers=3, temperature=1.0)) == alone
     assert small.stats.preemptions > 0
 

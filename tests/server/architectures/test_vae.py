@@ -6,24 +6,32 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from llmos_kernels import reference
-from llmosd.architectures.families.table import block_bytes, expected_shapes, family_of
+from llmosd.architectures.families.table import expected_shapes, family_of
 from llmosd.architectures.torch_ops import TorchOps
 from llmosd.architectures.trainable.registry import from_scratch
-from llmosd.engine.loader import load
 from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.runner import Runner
 from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
-from llmosd.ipc.messages import HIGH, LOW, LoadEngine, SamplingSpec, Submit
+from llmosd.ipc.messages import HIGH, LOW, Submit
 from llmosd.objectives.cross_entropy import cross_entropy
-from tiny_training import WORDS, tiny_config
+from tiny_prompts import (
+    GREEDY,
+    PROMPTS,
+    START,
+    batch,
+    examples,
+    finish,
+    serve,
+    submits,
+    wide_network,
+    words,
+)
+from tiny_training import tiny_config
 
-START, LATENT = 7, 5
-SENTENCES, ANSWERS = (5, 1, 12, 3), (4, 6, 1, 9)
-GREEDY = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
+LATENT = 5
 SHAPES = {
     "one layer": {"encoder_layers": 1, "num_layers": 1},
     "deep": {"encoder_layers": 2, "num_layers": 3, "tie_embeddings": False},
@@ -36,33 +44,7 @@ SHAPES = {
 def network(request):
     """With weights wide enough that the latent vector matters."""
     config = tiny_config("vae", start_id=START, **({"latent_size": LATENT} | SHAPES[request.param]))
-    made = from_scratch(config, 0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            if parameter.dim() == 1:
-                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-            else:
-                parameter.mul_(3)
-    return made.eval()
-
-
-def words(count, seed):
-    """Tokens, none of which begins an answer."""
-    found = torch.randint(WORDS - 1, (count,), generator=torch.Generator().manual_seed(seed))
-    return found + (found >= START)
-
-
-def examples():
-    """(sentence with its end, what is written) of each."""
-    for at, (sentence, answer) in enumerate(zip(SENTENCES, ANSWERS, strict=True)):
-        yield torch.cat([words(sentence, at), torch.tensor([START])]), words(answer, 100 + at)
-
-
-def batch():
-    """The examples end to end, and their lengths."""
-    parts = [torch.cat(pair) for pair in examples()]
-    return torch.cat(parts), tuple(len(part) for part in parts)
+    return wide_network(config, 3)
 
 
 def test_shapes(network):
@@ -137,42 +119,10 @@ def test_first_loss():
     assert float(loss.detach()) == pytest.approx(math.log(5000), abs=0.1)
 
 
-def make(network, folder, *, states=8, max_sequences=8, dtype="float32"):
-    """An engine that serves the network."""
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_bytes(msgspec.json.encode(network.config))
-    save_file(network.state_dict(), folder / "model.safetensors")
-    size = block_bytes(network.config, 0, 4)
-    order = LoadEngine(
-        str(folder), "cpu", dtype, "", states * size, max_sequences, 16, 8,
-        threads=2, heartbeat_seconds=0.5,
-    )  # fmt: skip
-    engine, ready = load(order, lambda *_: None)
-    assert ready.kv_blocks == min(states, max_sequences)
-    return engine
-
-
-def submits(*, answers=1, temperature=0.0, **more):
-    for at, (sentence, _) in enumerate(examples()):
-        spec = msgspec.structs.replace(GREEDY, temperature=temperature, seed=at)
-        yield Submit(at, sentence.tolist(), answers, 20, 0, [], spec, 0, **more)
-
-
 def prior(at, seed, *, answers=1, **more):
     """A request without a prompt."""
     spec = msgspec.structs.replace(GREEDY, seed=seed)
     return Submit(at, [START], answers, 12, 0, [], spec, 0, **more)
-
-
-def finish(engine, submitted):
-    found = {}
-    for submit in submitted:
-        engine.submit(submit)
-    while engine.has_work:
-        for out in engine.step().tokens:
-            found.setdefault((out.id, out.choice), []).append((out.token, out.logprob))
-    assert engine.stats.kv_blocks_used == 0
-    return found
 
 
 def check_greedy(scores, found):
@@ -191,7 +141,7 @@ def scores_by_formula(network, z, found):
 
 def test_reconstructions_are_those_of_the_trained_network(network, tmp_path):
     """Greedy, side by side, token by token."""
-    found = finish(make(network, tmp_path / "version"), submits())
+    found = finish(serve(network, tmp_path / "version", blocks=8), submits())
     for at, (sentence, _) in enumerate(examples()):
         answer = found[at, 0]
         mean = posterior_by_formula(network, sentence)[0]
@@ -230,8 +180,8 @@ def test_both_arithmetics(network):
 
 def test_the_sentence_matters(network, tmp_path):
     """The control of the above: answers differ from sentence to sentence."""
-    found = finish(make(network, tmp_path / "version"), submits())
-    assert len({tuple(answer) for answer in found.values()}) == len(SENTENCES)
+    found = finish(serve(network, tmp_path / "version", blocks=8), submits())
+    assert len({tuple(answer) for answer in found.values()}) == len(PROMPTS)
 
 
 def test_company_changes_nothing(network, tmp_path):
@@ -241,12 +191,12 @@ def test_company_changes_nothing(network, tmp_path):
         yield from submits(answers=3, temperature=1.0)
         yield prior(10, 5, answers=3)
 
-    engine = make(network, tmp_path / "version")
+    engine = serve(network, tmp_path / "version", blocks=8)
     alone = {}
     for submit in everything():
         alone |= finish(engine, [submit])
     assert finish(engine, everything()) == alone
-    few = make(network, tmp_path / "version", states=2)
+    few = serve(network, tmp_path / "version", blocks=2)
     assert finish(few, everything()) == alone
 
 
@@ -259,7 +209,7 @@ def test_preemption_changes_nothing(network, tmp_path):
         yield Submit(11, [START], 1, 12, 0, [], GREEDY, 0, priority=LOW,
                      latents=[[0.5] * network.config.latent_size])  # fmt: skip
 
-    engine = make(network, tmp_path / "version", states=4)
+    engine = serve(network, tmp_path / "version", blocks=4)
     calm = finish(engine, low())
     for submit in low():
         engine.submit(submit)
@@ -278,7 +228,7 @@ def test_preemption_changes_nothing(network, tmp_path):
 
 def test_bfloat16(network, tmp_path):
     """Rounded weights: the same in any company, and near the unrounded ones."""
-    engine = make(network, tmp_path / "version", dtype="bfloat16")
+    engine = serve(network, tmp_path / "version", blocks=8, dtype="bfloat16")
     alone = {}
     for submit in submits(temperature=1.0):
         alone |= finish(engine, [submit])
@@ -291,7 +241,7 @@ def test_bfloat16(network, tmp_path):
 
 def test_without_a_prompt_the_seed_says_all(network, tmp_path):
     """Around a draw of the prior: one for each seed and answer, and the one that is documented."""
-    engine = make(network, tmp_path / "version")
+    engine = serve(network, tmp_path / "version", blocks=8)
     found = finish(engine, [prior(0, 5, answers=2), prior(1, 6), prior(2, 5)])
     assert found[2, 0] == found[0, 0]
     assert len({tuple(found[key]) for key in [(0, 0), (0, 1), (1, 0)]}) == 3
@@ -317,7 +267,7 @@ def encoded(engine, submitted):
 
 def test_the_engine_tells_the_posterior(network, tmp_path):
     """Mean and log-variance, to the bit in any company; and the mean makes the same answer."""
-    engine = make(network, tmp_path / "version")
+    engine = serve(network, tmp_path / "version", blocks=8)
     found = {}
     for submit in submits():
         found |= encoded(engine, [submit])

@@ -322,8 +322,8 @@ def test_annealing_keeps_the_latent_vector_in_use():
     assert annealed["active_units"] >= 5 > control["active_units"]
 
 
-@pytest.mark.skipif(not COCO.exists(), reason="texygen.coco.train.txt is not here")
-@pytest.mark.skipif("LLMOS_VAE_STEPS" not in os.environ, reason="LLMOS_VAE_STEPS is not set")
+@pytest.mark.skipif(not COCO.exists(), reason="needs ../shared/data/texygen.coco.train.txt")
+@pytest.mark.skipif("LLMOS_VAE_STEPS" not in os.environ, reason="minutes: LLMOS_VAE_STEPS=1000")
 def test_annealing_on_captions():
     """The same of 5,700 captions of pictures, with free bits beside; LLMOS_VAE_STEPS=1000."""
     rows, words = captions()
