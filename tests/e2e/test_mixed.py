@@ -9,7 +9,7 @@ import threading
 
 from llmos_client import Client, Completed, Delta, Finished, Started
 
-COUNT = int(os.environ.get("LLMOS_MIXED", "24"))
+COUNT = int(os.environ.get("LLMOS_MIXED", "40"))
 STORY = "The old man walked along the shore and counted the boats that came back. "
 SCHEMA = {
     "type": "object",
