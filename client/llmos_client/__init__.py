@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import DeadlineExceededError as DeadlineExceededError
     from llmos_client.errors import DeadlineUnattainableError as DeadlineUnattainableError
     from llmos_client.errors import EngineLostError as EngineLostError
+    from llmos_client.errors import EvaluationNotFoundError as EvaluationNotFoundError
     from llmos_client.errors import FeatureUnavailableError as FeatureUnavailableError
     from llmos_client.errors import FieldViolation as FieldViolation
     from llmos_client.errors import GenerationInProgressError as GenerationInProgressError
@@ -63,6 +64,14 @@ if TYPE_CHECKING:
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
     from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
     from llmos_client.errors import UnsafeFileError as UnsafeFileError
+    from llmos_client.evaluations import Evaluation as Evaluation
+    from llmos_client.evaluations import EvaluationCost as EvaluationCost
+    from llmos_client.evaluations import EvaluationDifference as EvaluationDifference
+    from llmos_client.evaluations import EvaluationExample as EvaluationExample
+    from llmos_client.evaluations import EvaluationMetric as EvaluationMetric
+    from llmos_client.evaluations import EvaluationResult as EvaluationResult
+    from llmos_client.evaluations import EvaluationTask as EvaluationTask
+    from llmos_client.evaluations import Suite as Suite
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -96,6 +105,8 @@ if TYPE_CHECKING:
     from llmos_client.operations import OperationState as OperationState
     from llmos_client.operations import Sample as Sample
     from llmos_client.operations import StepMetrics as StepMetrics
+    from llmos_client.options import EvaluateOptions as EvaluateOptions
+    from llmos_client.options import EvaluationPart as EvaluationPart
     from llmos_client.options import GenerateOptions as GenerateOptions
     from llmos_client.options import Message as Message
     from llmos_client.options import MessageLike as MessageLike
@@ -135,6 +146,8 @@ _HOMES = {
     "AsyncGenerationStream": "aio_streams",
     "Client": "client",
     "Conversation": "streams",
+    "EvaluateOptions": "options",
+    "EvaluationPart": "options",
     "EventStream": "streams",
     "GenerateOptions": "options",
     "GenerationStream": "streams",
@@ -146,7 +159,8 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "generations", "latents", "loads", "operations", "results", "training",
+    "datasets", "errors", "evaluations", "generations", "latents", "loads", "operations", "results",
+    "training",
 )  # fmt: skip
 
 

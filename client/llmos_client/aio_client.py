@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
+from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
@@ -21,7 +22,9 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods, AsyncLatentMethods):
+class AsyncClient(
+    AsyncDatasetMethods, AsyncTrainingMethods, AsyncEvaluationMethods, AsyncLatentMethods
+):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

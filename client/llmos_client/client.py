@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
+from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.generations import Generation
 from llmos_client.latent_methods import LatentMethods
 from llmos_client.loads import Load
@@ -16,7 +17,7 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class Client(DatasetMethods, TrainingMethods, LatentMethods):
+class Client(DatasetMethods, TrainingMethods, EvaluationMethods, LatentMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

@@ -23,6 +23,8 @@ class DatasetKind(StrEnum):
     GRADED = "graded"
     PREFERENCE = "preference"
     RATED = "rated"
+    CHOICES = "choices"
+    CHECKS = "checks"
 
 
 class Recipe(TypedDict, total=False):

@@ -104,6 +104,12 @@ class DatasetNotFoundError(LlmosError):
     reason = "DATASET_NOT_FOUND"
 
 
+class EvaluationNotFoundError(LlmosError):
+    """No such evaluation."""
+
+    reason = "EVALUATION_NOT_FOUND"
+
+
 class InvalidDatasetError(LlmosError):
     """Rows of the dataset are not what they should be; `violations` name their lines."""
 

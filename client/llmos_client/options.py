@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Required, TypedDict
 
 from llmos_client.generations import ToolCall
 
@@ -84,4 +84,42 @@ class TrainOptions(TypedDict, total=False):
     samples: Sequence[str]
     license: str
     settings: Mapping[str, Any] | None
+    request_id: str
+
+
+class EvaluationPart(TypedDict, total=False):
+    """Data that a model is judged on; `dataset` is a dataset's name, or "suites/ID".
+
+    `task` as "score" or "answer", by default what the data suggests; `metrics` as ("bleu", "f1").
+    `noise` is the probability of a typing error, of each character a user typed. `characters`
+    compares Chinese by characters; `window` are the tokens of a piece of text that is scored;
+    `template`, with {text} in it, asks a language model for labels. `sampling` are options of an
+    answer: temperature, max_tokens, ...
+    """
+
+    dataset: Required[str]
+    name: str
+    split: str | None
+    task: str | None
+    metrics: Sequence[str]
+    noise: float
+    noise_seed: int
+    characters: bool
+    no_stemming: bool
+    max_order: int | None
+    window: int | None
+    system: str
+    template: str
+    sampling: SamplingOptions
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """How an evaluation is run: `max_examples` of each part, drawn by `seed`; None: all."""
+
+    max_examples: int | None
+    seed: int | None
+    resamples: int | None
+    confidence: float | None
+    concurrency: int | None
+    priority: str | None
     request_id: str

@@ -5,12 +5,13 @@ from typing import Any
 
 from llmos.v1 import (
     dataset_pb2,
+    evaluation_pb2,
     model_pb2,
     model_service_pb2,
     operation_service_pb2,
     training_service_pb2,
 )
-from llmos_client import operations, parsing, parsing_datasets, training
+from llmos_client import operations, parsing, parsing_datasets, parsing_evaluations, training
 from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
@@ -108,6 +109,7 @@ def _trained(proto: training_service_pb2.TrainModelResponse) -> training.Trainin
 _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_pb2.ModelVersion, parsing.model_version),
     (dataset_pb2.DatasetVersion, parsing_datasets.dataset_version),
+    (evaluation_pb2.Evaluation, parsing_evaluations.evaluation),
     (model_service_pb2.LoadModelResponse, parsing.load_result),
     (model_service_pb2.UnloadModelResponse, parsing.unload_result),
     (training_service_pb2.TrainModelResponse, _trained),

@@ -11,6 +11,7 @@ from google.protobuf import wrappers_pb2
 from llmos.v1 import (
     admin_service_pb2_grpc,
     dataset_service_pb2_grpc,
+    evaluation_service_pb2_grpc,
     generation_service_pb2_grpc,
     latent_service_pb2_grpc,
     model_service_pb2_grpc,
@@ -91,6 +92,7 @@ class Stubs:
         self.generation = _stub(generation_service_pb2_grpc.GenerationServiceStub, channel)
         self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
         self.datasets = _stub(dataset_service_pb2_grpc.DatasetServiceStub, channel)
+        self.evaluations = _stub(evaluation_service_pb2_grpc.EvaluationServiceStub, channel)
         self.latent = _stub(latent_service_pb2_grpc.LatentServiceStub, channel)
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)

@@ -19,12 +19,14 @@ from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
-from llmosd.rpc import batch
+from llmosd.rpc import batch, evaluations
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.encoder import Encoder
+from llmosd.rpc.evaluation_servicer import EvaluationServicer
+from llmosd.rpc.evaluations import Evaluations
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.heads import Heads
@@ -43,6 +45,7 @@ from llmosd.rpc.upload import Uploads
 from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
+from llmosd.store.evaluations import EvaluationFolders
 from llmosd.store.names import ModelRef
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_launcher import JobLauncher
@@ -84,6 +87,8 @@ class _Daemon:
         self._dataset_store = DatasetStore(config.state)
         known = catalog.datasets.versions(None, 1_000_000)
         self._dataset_store.clean([(record.dataset_id, record.version) for record in known])
+        self._evaluation_folders = EvaluationFolders(config.state)
+        self._evaluation_folders.clean(catalog.evaluations.names())
         self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
         self._launcher = LocalLauncher(
@@ -174,9 +179,14 @@ class _Daemon:
         self._starter.register(batch.KIND, batches.run)
         self._durable.register(batch.KIND, batches.publish)
         self._durable.on_stop = self._starter.stop
+        scoring = ScoringServicer(catalog, texts, pool, heads)
+        judge = Evaluations(
+            catalog, self._evaluation_folders, pool, self._jobs, generator, scoring, texts
+        )
+        self._starter.register(evaluations.KIND, judge.run)
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
-            scoring=ScoringServicer(catalog, texts, pool, heads),
+            scoring=scoring,
             latent=LatentServicer(catalog, store, generator, Encoder(texts, pool)),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
@@ -189,6 +199,16 @@ class _Daemon:
                 self._durable,
                 publisher,
                 pool,
+            ),
+            evaluations=EvaluationServicer(
+                catalog,
+                self._evaluation_folders,
+                heads,
+                datasets,
+                operations,
+                self._durable,
+                self._jobs,
+                judge,
             ),
             admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
         )

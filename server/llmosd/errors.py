@@ -5,7 +5,8 @@
     │   InvalidModelFile, UnsafeFile                          the caller's input is wrong
     ├── PathNotAllowed                                        refused whatever the path holds
     ├── InvalidDataset                                        rows that are not what they should be
-    ├── ModelNotFound, DatasetNotFound, OperationNotFound, GenerationNotFound    no such thing
+    ├── ModelNotFound, DatasetNotFound, EvaluationNotFound,
+    │   OperationNotFound, GenerationNotFound                 no such thing
     ├── RequestIdReused                                       clash with what exists
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
@@ -121,6 +122,12 @@ class DatasetNotFound(LlmosError):
     """No such dataset, or version of it."""
 
     reason = "DATASET_NOT_FOUND"
+
+
+class EvaluationNotFound(LlmosError):
+    """No such evaluation."""
+
+    reason = "EVALUATION_NOT_FOUND"
 
 
 class OperationNotFound(LlmosError):

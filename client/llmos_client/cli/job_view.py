@@ -253,7 +253,9 @@ def _number(value: float) -> str:
 
 
 def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
+    from llmos_client.cli.evaluation_view import print_evaluation
     from llmos_client.datasets import DatasetVersion
+    from llmos_client.evaluations import Evaluation
     from llmos_client.training import TrainingResult
 
     result = operation.result()
@@ -266,6 +268,8 @@ def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
         if figures:
             click.echo(f"  {figures}")
         click.echo(f"  try: llmos load {version.name}, or llmos show {version.model}")
+    elif isinstance(result, Evaluation):
+        print_evaluation(result)
     elif isinstance(result, DatasetVersion):
         click.echo(f"made {result.name}: {result.row_count:,} rows")
     else:

@@ -30,6 +30,8 @@ _COMMANDS = {
     "dataset": "dataset",
     "batch": "batch",
     "train": "train",
+    "evaluate": "evaluate",
+    "evaluations": "evaluations",
     "jobs": "jobs",
     "watch": "watch",
     "curve": "curve",

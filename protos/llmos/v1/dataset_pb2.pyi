@@ -21,6 +21,8 @@ class DatasetKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DATASET_KIND_GRADED: _ClassVar[DatasetKind]
     DATASET_KIND_PREFERENCE: _ClassVar[DatasetKind]
     DATASET_KIND_RATED: _ClassVar[DatasetKind]
+    DATASET_KIND_CHOICES: _ClassVar[DatasetKind]
+    DATASET_KIND_CHECKS: _ClassVar[DatasetKind]
 
 class DatasetSplit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -60,6 +62,8 @@ DATASET_KIND_LABELLED: DatasetKind
 DATASET_KIND_GRADED: DatasetKind
 DATASET_KIND_PREFERENCE: DatasetKind
 DATASET_KIND_RATED: DatasetKind
+DATASET_KIND_CHOICES: DatasetKind
+DATASET_KIND_CHECKS: DatasetKind
 DATASET_SPLIT_UNSPECIFIED: DatasetSplit
 DATASET_SPLIT_TRAIN: DatasetSplit
 DATASET_SPLIT_VALIDATION: DatasetSplit

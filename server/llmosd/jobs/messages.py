@@ -9,6 +9,14 @@ from typing import Literal
 import msgspec
 
 from llmosd.ipc import Failure
+from llmosd.jobs.evaluating.specs import (
+    CompareSpec,
+    Differences,
+    MeasureSpec,
+    Prepared,
+    PrepareSpec,
+    Report,
+)
 from llmosd.jobs.specs import PreprocessSpec
 from llmosd.store.datasets import DatasetKind, DatasetManifest
 from llmosd.store.manifest import Dtype, Manifest
@@ -72,13 +80,17 @@ class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
     byte_size: int
 
 
+AnySpec = ImportSpec | IngestSpec | PreprocessSpec | PrepareSpec | MeasureSpec | CompareSpec
+AnyResult = ImportResult | DatasetResult | Prepared | Report | Differences
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first frame. The spec's tag says which job it is.
 
     `data_bytes` limits the process's own memory (RLIMIT_DATA, 0: no limit).
     """
 
-    spec: ImportSpec | IngestSpec | PreprocessSpec
+    spec: AnySpec
     data_bytes: int = 0
 
 
@@ -98,7 +110,7 @@ class JobProgress(msgspec.Struct, frozen=True, tag=True):
 class JobDone(msgspec.Struct, frozen=True, tag=True):
     """The last frame of a job that succeeded."""
 
-    result: ImportResult | DatasetResult
+    result: AnyResult
 
 
 ToJob = JobSpec | CancelJob

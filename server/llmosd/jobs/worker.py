@@ -18,6 +18,10 @@ from llmosd.errors import InvalidModelFile, LlmosError, OperationCancelled
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.jobs.data.ingest import ingest
 from llmosd.jobs.data.preprocess import preprocess
+from llmosd.jobs.evaluating.compare import compare
+from llmosd.jobs.evaluating.measure import measure
+from llmosd.jobs.evaluating.prepare import prepare
+from llmosd.jobs.evaluating.specs import CompareSpec, MeasureSpec, PrepareSpec
 from llmosd.jobs.faults import as_ours
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
@@ -36,6 +40,9 @@ _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
     IngestSpec: ingest,
     PreprocessSpec: preprocess,
+    PrepareSpec: prepare,
+    MeasureSpec: measure,
+    CompareSpec: compare,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

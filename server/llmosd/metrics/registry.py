@@ -6,6 +6,7 @@ lengths, which are tokens, and entropies, which are nats.
 
 from llmosd.metrics.bleu import Bleu, Chrf, TexygenBleu
 from llmosd.metrics.diversity import Distinct, Length, SelfBleu
+from llmosd.metrics.final_number import FinalNumber
 from llmosd.metrics.matching import F1, ExactMatch
 from llmosd.metrics.metric import Build
 from llmosd.metrics.rouge import Rouge
@@ -16,6 +17,7 @@ METRICS: dict[str, Build] = {
     "rouge": Rouge,
     "exact_match": ExactMatch,
     "f1": F1,
+    "final_number": FinalNumber,
     "distinct": Distinct,
     "self_bleu": SelfBleu,
     "length": Length,

@@ -11,6 +11,20 @@ from llmosd.errors import InvalidField
 TENANT_KEY = "llmos-tenant"
 
 
+class InsideCall:
+    """What a servicer is given as the context of a call that a job in this daemon makes."""
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Who the call is made for."""
+        return ((TENANT_KEY, self._tenant),) if self._tenant else ()
+
+    def time_remaining(self) -> None:
+        """Tell how long the caller waits: for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a call is made for, "" where it names nobody, and until when it is of use.
@@ -20,6 +34,10 @@ class Caller:
 
     tenant: str
     deadline: float | None
+
+    def call(self) -> InsideCall:
+        """The context of a call for the same tenant, that may take any time."""
+        return InsideCall(self.tenant)
 
     @classmethod
     def of(cls, context: Any) -> "Caller":

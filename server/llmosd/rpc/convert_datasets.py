@@ -27,6 +27,8 @@ KINDS: dict[int, DatasetKind] = {
     dataset_pb2.DATASET_KIND_GRADED: "graded",
     dataset_pb2.DATASET_KIND_PREFERENCE: "preference",
     dataset_pb2.DATASET_KIND_RATED: "rated",
+    dataset_pb2.DATASET_KIND_CHOICES: "choices",
+    dataset_pb2.DATASET_KIND_CHECKS: "checks",
 }
 SPLITS: dict[int, Split | None] = {
     dataset_pb2.DATASET_SPLIT_UNSPECIFIED: None,

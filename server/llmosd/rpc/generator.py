@@ -13,6 +13,7 @@ from llmos.v1 import generation_service_pb2
 from llmosd.errors import GenerationNotFound, InvalidField
 from llmosd.ipc.messages import Constraint, Submit
 from llmosd.rpc import convert
+from llmosd.rpc.answer import Outcome
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
@@ -91,6 +92,19 @@ class Generator:
         self._running[generation.name] = generation
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
         return Running(generation, record, chosen, len(prompt))
+
+    async def whole(
+        self, request: generation_service_pb2.GenerateRequest, caller: Caller
+    ) -> tuple[str, Outcome]:
+        """The first answer's text, once it is complete, and what it took."""
+        running = await self.start(request, caller)
+        try:
+            events = [event async for event in running.generation.events()]
+            outcome = events[-1]
+            assert isinstance(outcome, Outcome), "the last event is the outcome"
+            return running.generation.text(0), outcome
+        finally:
+            self.end(running.generation)
 
     def end(self, generation: Generation) -> None:
         """Cancel what still runs, and file the name under the ended ones."""

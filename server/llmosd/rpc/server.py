@@ -13,6 +13,8 @@ from llmos.v1 import (
     admin_service_pb2_grpc,
     dataset_service_pb2,
     dataset_service_pb2_grpc,
+    evaluation_service_pb2,
+    evaluation_service_pb2_grpc,
     generation_service_pb2,
     generation_service_pb2_grpc,
     latent_service_pb2,
@@ -30,6 +32,7 @@ from llmos.v1 import (
 )
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.dataset_servicer import DatasetServicer
+from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.interceptor import CallInterceptor
 from llmosd.rpc.latent_servicer import LatentServicer
@@ -45,6 +48,7 @@ from llmosd.supervisor.resident import State
 _MODULES = (
     admin_service_pb2,
     dataset_service_pb2,
+    evaluation_service_pb2,
     generation_service_pb2,
     latent_service_pb2,
     model_service_pb2,
@@ -78,6 +82,7 @@ class Servicers:
     operations: OperationsServicer
     operation: OperationServicer
     training: TrainingServicer
+    evaluations: EvaluationServicer
     admin: AdminServicer
 
 
@@ -107,6 +112,9 @@ class Server:
             servicers.operation, server
         )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(servicers.training, server)
+        evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(
+            servicers.evaluations, server
+        )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

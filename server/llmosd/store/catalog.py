@@ -3,7 +3,7 @@
 One SQLite file, one writer, one thread (the front's event loop): a commit takes well under a
 millisecond. Every change is on disk when the call returns. What operations left is in
 `operations.OperationTable`, datasets are in `dataset_table.DatasetTable`, on the same connection:
-`catalog.operations`, `catalog.datasets`.
+`catalog.operations`, `catalog.datasets`; evaluations in `catalog.evaluations`.
 """
 
 import sqlite3
@@ -12,6 +12,7 @@ from typing import Self
 
 from llmosd.errors import InternalError, ModelNotFound
 from llmosd.store.dataset_table import DatasetTable
+from llmosd.store.evaluations import EvaluationTable
 from llmosd.store.names import LIVE, ModelRef
 from llmosd.store.operations import OperationTable
 from llmosd.store.records import (
@@ -35,6 +36,7 @@ class Catalog:
         self._db.row_factory = sqlite3.Row
         self.operations = OperationTable(self._db)
         self.datasets = DatasetTable(self._db)
+        self.evaluations = EvaluationTable(self._db)
 
     def __enter__(self) -> Self:
         return self

@@ -34,7 +34,9 @@ REPORT = "report.json"
 FORMAT = 1
 """Of the folder; raised when a reader of the old one would go wrong."""
 
-DatasetKind = Literal["text", "chat", "pairs", "labelled", "graded", "preference", "rated"]
+DatasetKind = Literal[
+    "text", "chat", "pairs", "labelled", "graded", "preference", "rated", "choices", "checks"
+]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

@@ -103,6 +103,17 @@ MIGRATIONS = (
       PRIMARY KEY (dataset_id, version)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE evaluations (
+      position      INTEGER PRIMARY KEY AUTOINCREMENT,
+      evaluation_id TEXT    NOT NULL UNIQUE,
+      model_id      TEXT    NOT NULL,
+      version       INTEGER NOT NULL,
+      create_time   INTEGER NOT NULL,
+      summary       BLOB    NOT NULL
+    ) STRICT;
+    CREATE INDEX evaluations_by_version ON evaluations (model_id, version);
+    """,
 )
 
 

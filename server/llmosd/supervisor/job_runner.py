@@ -5,7 +5,17 @@ from typing import overload
 
 from llmosd.errors import InternalError
 from llmosd.ipc import ChannelClosed, Child, Failure
+from llmosd.jobs.evaluating.specs import (
+    CompareSpec,
+    Differences,
+    MeasureSpec,
+    Prepared,
+    PrepareSpec,
+    Report,
+)
 from llmosd.jobs.messages import (
+    AnyResult,
+    AnySpec,
     DatasetResult,
     ImportResult,
     ImportSpec,
@@ -42,12 +52,24 @@ class JobRunner:
         self, name: str, spec: IngestSpec | PreprocessSpec, report: Callable[[JobProgress], None]
     ) -> DatasetResult: ...
 
+    @overload
     async def run(
-        self,
-        name: str,
-        spec: ImportSpec | IngestSpec | PreprocessSpec,
-        report: Callable[[JobProgress], None],
-    ) -> ImportResult | DatasetResult:
+        self, name: str, spec: PrepareSpec, report: Callable[[JobProgress], None]
+    ) -> Prepared: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: MeasureSpec, report: Callable[[JobProgress], None]
+    ) -> Report: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: CompareSpec, report: Callable[[JobProgress], None]
+    ) -> Differences: ...
+
+    async def run(
+        self, name: str, spec: AnySpec, report: Callable[[JobProgress], None]
+    ) -> AnyResult:
         """Run a job to its end; cancelling kills its process, which loses nothing.
 
         Raises:

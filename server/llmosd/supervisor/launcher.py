@@ -145,8 +145,10 @@ def kernel_cache(cache_dir: Path) -> Path:
         digest.update(path.read_bytes())
     folder = cache_dir / "kernels" / digest.hexdigest()[:16]
     if not folder.exists():
-        shutil.rmtree(folder.parent, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
     return folder
 
 

@@ -12,7 +12,9 @@ from llmos_client.cli.options import Group, Settings, dataset_argument, pass_set
 if TYPE_CHECKING:
     from llmos_client.datasets import DatasetVersion, Example
 
-KINDS = ("text", "chat", "pairs", "labelled", "graded", "preference", "rated")
+KINDS = (
+    "text", "chat", "pairs", "labelled", "graded", "preference", "rated", "choices", "checks",
+)  # fmt: skip
 _WIDEST = 100
 
 

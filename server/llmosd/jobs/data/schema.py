@@ -1,6 +1,7 @@
 """What a row of each kind holds: checked when it comes in, known by every step after."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,12 +19,15 @@ _TEXTS: dict[DatasetKind, tuple[str, ...]] = {
     "graded": ("text",),
     "preference": ("prompt", "chosen", "rejected"),
     "rated": ("prompt", "completion"),
+    "choices": ("prompt",),
+    "checks": ("prompt",),
 }
 _OTHERS: dict[DatasetKind, str] = {
     "chat": "messages",
     "labelled": "label",
     "graded": "score",
     "rated": "desirable",
+    "choices": "choices",
 }
 # What a user types, as opposed to what a model shall learn to say.
 _INPUTS: dict[DatasetKind, tuple[str, ...]] = {
@@ -34,7 +38,12 @@ _INPUTS: dict[DatasetKind, tuple[str, ...]] = {
     "graded": ("text",),
     "preference": ("prompt",),
     "rated": ("prompt",),
+    "choices": ("prompt",),
+    "checks": ("prompt",),
 }
+_MOST_CHOICES = 64
+_MOST_PATTERNS = 64
+_LONGEST_PATTERN = 500
 
 
 class BadRow(Exception):
@@ -49,9 +58,11 @@ def checked(kind: DatasetKind, row: object) -> Row:
     names = fields(kind)
     if not isinstance(row, dict):
         raise BadRow(f"a row must be an object with {_listed(names)}")
+    optional = _OPTIONAL.get(kind, {})
     for name in row:
-        if name not in names:
-            raise BadRow(f"unknown field {quoted(name)}; rows of kind {kind} have {_listed(names)}")
+        if name not in names and name not in optional:
+            known = _listed((*names, *optional))
+            raise BadRow(f"unknown field {quoted(name)}; rows of kind {kind} have {known}")
     for name in names:
         if name not in row:
             raise BadRow(f"field {quoted(name)} is missing")
@@ -60,11 +71,12 @@ def checked(kind: DatasetKind, row: object) -> Row:
     if kind in _OTHERS:
         name = _OTHERS[kind]
         row[name] = _CHECKS[kind](row[name])
+    _check_optional(kind, row)
     return row
 
 
 def fields(kind: DatasetKind) -> tuple[str, ...]:
-    """Names of the kind's fields."""
+    """Names of the fields that every row of the kind has."""
     return (*_TEXTS[kind], *((_OTHERS[kind],) if kind in _OTHERS else ()))
 
 
@@ -97,6 +109,14 @@ def with_texts(
         return {"messages": messages}
     names = _INPUTS[kind] if inputs_only else _TEXTS[kind]
     return {**row, **{name: change(row[name]) for name in names}}
+
+
+def _check_optional(kind: DatasetKind, row: Row) -> None:
+    for name, check in _OPTIONAL.get(kind, {}).items():
+        if name in row:
+            row[name] = check(name, row[name])
+    if kind == "choices" and row.get("answer", 0) >= len(row["choices"]):
+        raise BadRow("answer must be the position of a choice; the first one is 0")
 
 
 def _check_text(name: str, value: object) -> None:
@@ -155,11 +175,52 @@ def _desirable(value: object) -> bool:
     return value
 
 
+def _choices(value: object) -> list[str]:
+    if not isinstance(value, list) or not 2 <= len(value) <= _MOST_CHOICES:
+        raise BadRow(f"choices must be a list of 2 to {_MOST_CHOICES} texts")
+    for at, each in enumerate(value):
+        _check_text(f"choices[{at}]", each)
+    if len(set(value)) < len(value):
+        raise BadRow("choices must differ from each other")
+    return value
+
+
+def _position(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadRow(f"{name} must be a whole number from 0")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    _check_text(name, value)
+    assert isinstance(value, str)
+    return value
+
+
+def _patterns(name: str, value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > _MOST_PATTERNS:
+        raise BadRow(f"{name} must be a list of at most {_MOST_PATTERNS} regular expressions")
+    for at, each in enumerate(value):
+        _check_text(f"{name}[{at}]", each)
+        if len(each) > _LONGEST_PATTERN:
+            raise BadRow(f"{name}[{at}] is longer than {_LONGEST_PATTERN} characters")
+        try:
+            re.compile(each)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise BadRow(f"{name}[{at}] is no regular expression: {error}") from None
+    return value
+
+
+_OPTIONAL: dict[DatasetKind, dict[str, Callable[[str, object], object]]] = {
+    "choices": {"answer": _position, "set": _text, "group": _text},
+    "checks": {"system": _text, "must": _patterns, "must_not": _patterns},
+}
 _CHECKS: dict[DatasetKind, Callable[[object], object]] = {
     "chat": _messages,
     "labelled": _label,
     "graded": _score,
     "rated": _desirable,
+    "choices": _choices,
 }
 
 

@@ -1,0 +1,1 @@
+"""Evaluations: which examples are asked, and what the answers are worth."""
