@@ -18,6 +18,7 @@ DATA = {
     "architectures.families",
     "jobs.evaluating.specs",
     "jobs.messages",
+    "jobs.optimizing.specs",
     "jobs.specs",
     "jobs.training.estimate",
     "jobs.training.events",

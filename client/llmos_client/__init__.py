@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import LimitExceededError as LimitExceededError
     from llmos_client.errors import LlmosError as LlmosError
     from llmos_client.errors import MalformedMessageError as MalformedMessageError
+    from llmos_client.errors import MetricRegressedError as MetricRegressedError
     from llmos_client.errors import ModelInUseError as ModelInUseError
     from llmos_client.errors import ModelLoadFailedError as ModelLoadFailedError
     from llmos_client.errors import ModelNotFoundError as ModelNotFoundError
@@ -105,11 +106,15 @@ if TYPE_CHECKING:
     from llmos_client.operations import OperationState as OperationState
     from llmos_client.operations import Sample as Sample
     from llmos_client.operations import StepMetrics as StepMetrics
+    from llmos_client.optimizations import OptimizationResult as OptimizationResult
+    from llmos_client.optimizations import SweepResult as SweepResult
+    from llmos_client.optimizations import SweepTrial as SweepTrial
     from llmos_client.options import EvaluateOptions as EvaluateOptions
     from llmos_client.options import EvaluationPart as EvaluationPart
     from llmos_client.options import GenerateOptions as GenerateOptions
     from llmos_client.options import Message as Message
     from llmos_client.options import MessageLike as MessageLike
+    from llmos_client.options import OptimizeOptions as OptimizeOptions
     from llmos_client.options import SamplingOptions as SamplingOptions
     from llmos_client.options import TrainOptions as TrainOptions
     from llmos_client.results import CancelOutcome as CancelOutcome
@@ -155,12 +160,13 @@ _HOMES = {
     "Message": "options",
     "MessageLike": "options",
     "OnProgress": "upload",
+    "OptimizeOptions": "options",
     "SamplingOptions": "options",
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "evaluations", "generations", "latents", "loads", "operations", "results",
-    "training",
+    "datasets", "errors", "evaluations", "generations", "latents", "loads", "operations",
+    "optimizations", "results", "training",
 )  # fmt: skip
 
 

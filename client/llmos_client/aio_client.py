@@ -13,6 +13,7 @@ from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
+from llmos_client.aio_optimization_methods import AsyncOptimizationMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -23,7 +24,11 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 
 
 class AsyncClient(
-    AsyncDatasetMethods, AsyncTrainingMethods, AsyncEvaluationMethods, AsyncLatentMethods
+    AsyncDatasetMethods,
+    AsyncTrainingMethods,
+    AsyncEvaluationMethods,
+    AsyncOptimizationMethods,
+    AsyncLatentMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 

@@ -10,6 +10,7 @@ from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.generations import Generation
 from llmos_client.latent_methods import LatentMethods
 from llmos_client.loads import Load
+from llmos_client.optimization_methods import OptimizationMethods
 from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.training_methods import TrainingMethods
@@ -17,7 +18,9 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class Client(DatasetMethods, TrainingMethods, EvaluationMethods, LatentMethods):
+class Client(
+    DatasetMethods, TrainingMethods, EvaluationMethods, OptimizationMethods, LatentMethods
+):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.

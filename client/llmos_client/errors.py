@@ -200,6 +200,12 @@ class TrainingDivergedError(LlmosError):
     reason = "TRAINING_DIVERGED"
 
 
+class MetricRegressedError(LlmosError):
+    """The result is worse than was allowed, and was not kept."""
+
+    reason = "METRIC_REGRESSED"
+
+
 class JobLostError(LlmosError):
     """The job's process ended again and again without getting any further."""
 

@@ -25,7 +25,7 @@ def evaluate_model(
     if (model is None) == (answers is None):
         raise TypeError("say either a model, or the dataset of the answers")
     request = pb.EvaluateModelRequest(
-        parts=map(_part, parts),
+        parts=map(make_part, parts),
         max_examples=options.get("max_examples"),
         seed=options.get("seed"),
         resamples=options.get("resamples"),
@@ -121,8 +121,8 @@ def list_suites() -> Call[list[evaluations.Suite]]:
     return Call("evaluations", "ListSuites", pb.ListSuitesRequest(), parse)
 
 
-def _part(given: EvaluationPart | str) -> pb.EvaluationPart:
-    """One part; a bare name is a dataset's, or "suites/ID"."""
+def make_part(given: EvaluationPart | str) -> pb.EvaluationPart:
+    """Build one part; a bare name is a dataset's, or "suites/ID"."""
     if isinstance(given, str):
         given = {"dataset": given}
     known = {**EvaluationPart.__annotations__}

@@ -123,3 +123,19 @@ class EvaluateOptions(TypedDict, total=False):
     concurrency: int | None
     priority: str | None
     request_id: str
+
+
+class OptimizeOptions(TypedDict, total=False):
+    """How a version is optimized, whatever the method.
+
+    `output` is the model that gets the version, by default the same. `calibration` is a dataset
+    whose texts say what weights are multiplied with.
+    """
+
+    output: str
+    calibration: str
+    calibration_rows: int | None
+    evaluate_on: Sequence[EvaluationPart | str]
+    max_examples: int | None
+    max_metric_regression: float | None
+    request_id: str

@@ -9,9 +9,17 @@ from llmos.v1 import (
     model_pb2,
     model_service_pb2,
     operation_service_pb2,
+    optimization_service_pb2,
     training_service_pb2,
 )
-from llmos_client import operations, parsing, parsing_datasets, parsing_evaluations, training
+from llmos_client import (
+    operations,
+    optimizations,
+    parsing,
+    parsing_datasets,
+    parsing_evaluations,
+    training,
+)
 from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
@@ -106,6 +114,39 @@ def _trained(proto: training_service_pb2.TrainModelResponse) -> training.Trainin
     )
 
 
+def _optimized(
+    proto: optimization_service_pb2.OptimizeModelResponse,
+) -> optimizations.OptimizationResult:
+    before, after = (
+        parsing_evaluations.evaluation(getattr(proto, name)) if proto.HasField(name) else None
+        for name in ("before", "after")
+    )
+    return optimizations.OptimizationResult(
+        version=parsing.model_version(proto.version),
+        source=parsing.model_version(proto.source),
+        before=before,
+        after=after,
+        report=dict(proto.report),
+    )
+
+
+def _swept(proto: optimization_service_pb2.SweepTrainingResponse) -> optimizations.SweepResult:
+    trials = [
+        optimizations.SweepTrial(
+            dict(each.settings),
+            each.value if each.HasField("value") else None,
+            dict(each.metrics),
+            each.operation,
+            each.error,
+            each.version,
+        )
+        for each in proto.trials
+    ]
+    return optimizations.SweepResult(
+        parsing.model_version(proto.version), tuple(trials), proto.best
+    )
+
+
 _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_pb2.ModelVersion, parsing.model_version),
     (dataset_pb2.DatasetVersion, parsing_datasets.dataset_version),
@@ -113,6 +154,8 @@ _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_service_pb2.LoadModelResponse, parsing.load_result),
     (model_service_pb2.UnloadModelResponse, parsing.unload_result),
     (training_service_pb2.TrainModelResponse, _trained),
+    (optimization_service_pb2.OptimizeModelResponse, _optimized),
+    (optimization_service_pb2.SweepTrainingResponse, _swept),
 )
 
 

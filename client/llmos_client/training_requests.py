@@ -70,6 +70,13 @@ def train_request(
     return request
 
 
+def field_path(name: str) -> str:
+    """Spell the field of TrainModelRequest that a setting's name means."""
+    part = name.partition(".")[0]
+    plain = name in ("tokenizer_kind", "vocabulary_size", "family", "method", "objective")
+    return name if plain or part in (*_PARTS, "shape") else f"parameters.{name}"
+
+
 def _apply(request: pb.TrainModelRequest, name: str, value: Any) -> None:
     part, _, rest = name.partition(".")
     if part == "shape" and rest:

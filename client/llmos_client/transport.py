@@ -16,6 +16,7 @@ from llmos.v1 import (
     latent_service_pb2_grpc,
     model_service_pb2_grpc,
     operation_service_pb2_grpc,
+    optimization_service_pb2_grpc,
     scoring_service_pb2_grpc,
     tokenization_service_pb2_grpc,
     training_service_pb2_grpc,
@@ -94,6 +95,7 @@ class Stubs:
         self.datasets = _stub(dataset_service_pb2_grpc.DatasetServiceStub, channel)
         self.evaluations = _stub(evaluation_service_pb2_grpc.EvaluationServiceStub, channel)
         self.latent = _stub(latent_service_pb2_grpc.LatentServiceStub, channel)
+        self.optimization = _stub(optimization_service_pb2_grpc.OptimizationServiceStub, channel)
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)

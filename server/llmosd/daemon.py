@@ -19,7 +19,7 @@ from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
-from llmosd.rpc import batch, evaluations
+from llmosd.rpc import batch, evaluations, optimizations, sweeps
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
@@ -34,9 +34,12 @@ from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.latent_servicer import LatentServicer
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.optimization_servicer import OptimizationServicer
+from llmosd.rpc.optimizations import Optimizations
 from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.server import Server, Servicers
+from llmosd.rpc.sweeps import Sweeps
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.training_servicer import TrainingServicer
@@ -184,6 +187,29 @@ class _Daemon:
             catalog, self._evaluation_folders, pool, self._jobs, generator, scoring, texts
         )
         self._starter.register(evaluations.KIND, judge.run)
+        evaluation = EvaluationServicer(
+            catalog,
+            self._evaluation_folders,
+            heads,
+            datasets,
+            operations,
+            self._durable,
+            self._jobs,
+            judge,
+        )
+        training = TrainingServicer(
+            TrainingSpecs(self._config, catalog, store, self._dataset_store),
+            operations,
+            self._durable,
+            publisher,
+            pool,
+        )
+        makes = Optimizations(catalog, store, pool, self._jobs, publisher, evaluation, operations)
+        sweep = Sweeps(catalog, store, pool, training, operations)
+        self._starter.register(optimizations.KIND, makes.run)
+        self._starter.register(sweeps.KIND, sweep.run)
+        optimization = OptimizationServicer(self._config, catalog, store, datasets, operations)
+        optimization.register(self._durable, makes, sweep)
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
             scoring=scoring,
@@ -193,23 +219,9 @@ class _Daemon:
             datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),
-            training=TrainingServicer(
-                TrainingSpecs(self._config, catalog, store, self._dataset_store),
-                operations,
-                self._durable,
-                publisher,
-                pool,
-            ),
-            evaluations=EvaluationServicer(
-                catalog,
-                self._evaluation_folders,
-                heads,
-                datasets,
-                operations,
-                self._durable,
-                self._jobs,
-                judge,
-            ),
+            training=training,
+            evaluations=evaluation,
+            optimization=optimization,
             admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
         )
 

@@ -11,7 +11,7 @@
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
     ├── DatasetInUse
-    ├── TrainingDiverged, JobLost                             a job came to a bad end
+    ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
     ├── DeadlineUnattainable                                  too late, or sure to be
@@ -212,6 +212,12 @@ class TrainingDiverged(LlmosError):
     """Losses or gradients are not finite numbers, or the result is worse than guessing."""
 
     reason = "TRAINING_DIVERGED"
+
+
+class MetricRegressed(LlmosError):
+    """The result is worse than the caller allows, and was not kept."""
+
+    reason = "METRIC_REGRESSED"
 
 
 class JobLost(LlmosError):

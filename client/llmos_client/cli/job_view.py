@@ -254,8 +254,10 @@ def _number(value: float) -> str:
 
 def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
     from llmos_client.cli.evaluation_view import print_evaluation
+    from llmos_client.cli.optimization_view import print_optimization, print_sweep
     from llmos_client.datasets import DatasetVersion
     from llmos_client.evaluations import Evaluation
+    from llmos_client.optimizations import OptimizationResult, SweepResult
     from llmos_client.training import TrainingResult
 
     result = operation.result()
@@ -268,6 +270,10 @@ def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
         if figures:
             click.echo(f"  {figures}")
         click.echo(f"  try: llmos load {version.name}, or llmos show {version.model}")
+    elif isinstance(result, OptimizationResult):
+        print_optimization(result)
+    elif isinstance(result, SweepResult):
+        print_sweep(result)
     elif isinstance(result, Evaluation):
         print_evaluation(result)
     elif isinstance(result, DatasetVersion):

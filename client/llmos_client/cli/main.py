@@ -30,6 +30,7 @@ _COMMANDS = {
     "dataset": "dataset",
     "batch": "batch",
     "train": "train",
+    "optimize": "optimize",
     "evaluate": "evaluate",
     "evaluations": "evaluations",
     "jobs": "jobs",

@@ -8,6 +8,8 @@ from llmosd.errors import InvalidField
 WIDTHS = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0, "int4": 0.625}
 """Bytes per weight; int4 has a scale and a minimum of 16 bits per 32 weights."""
 
+QUANTIZED = frozenset({"int8", "int4"})
+
 
 def check_served(config: ModelConfig, device: str, dtype: str) -> None:
     """Raise InvalidField when no runner has this arithmetic."""

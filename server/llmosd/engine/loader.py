@@ -23,6 +23,7 @@ from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.scheduler import Scheduler
 from llmosd.errors import InsufficientMemory
 from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
+from llmosd.quantizers.stored import logical, read_stored
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import WEIGHTS
 
@@ -113,14 +114,14 @@ def _opened(order: LoadEngine, report: Report) -> Iterator[Weights]:
     finally:
         os.close(fd)
     with opened as file:
-        total, read = len(file.keys()), 0
+        names = set(file.keys())
+        total, read = len(logical(names)), 0
 
         def weight(name: str) -> torch.Tensor:
             nonlocal read
             read += 1
             report("weights", read, total)
-            tensor: torch.Tensor = file.get_tensor(name)
-            return tensor
+            return read_stored(name, names, file.get_tensor)
 
         yield with_adapter(Path(order.model_dir), weight) if order.base_dir else weight
 

@@ -17,6 +17,7 @@ from llmosd.jobs.evaluating.specs import (
     PrepareSpec,
     Report,
 )
+from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
 from llmosd.jobs.specs import PreprocessSpec
 from llmosd.store.datasets import DatasetKind, DatasetManifest
 from llmosd.store.manifest import Dtype, Manifest
@@ -80,8 +81,16 @@ class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
     byte_size: int
 
 
-AnySpec = ImportSpec | IngestSpec | PreprocessSpec | PrepareSpec | MeasureSpec | CompareSpec
-AnyResult = ImportResult | DatasetResult | Prepared | Report | Differences
+AnySpec = (
+    ImportSpec
+    | IngestSpec
+    | PreprocessSpec
+    | PrepareSpec
+    | MeasureSpec
+    | CompareSpec
+    | OptimizeSpec
+)
+AnyResult = ImportResult | DatasetResult | Prepared | Report | Differences | Optimized
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):

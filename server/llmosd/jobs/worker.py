@@ -33,8 +33,17 @@ from llmosd.jobs.messages import (
     JobSpec,
     ToJob,
 )
+from llmosd.jobs.optimizing.specs import OptimizeSpec
 from llmosd.jobs.specs import PreprocessSpec
 from llmosd.progress import Progress
+
+
+def _optimize(spec: OptimizeSpec, progress: Progress) -> Any:
+    # torch takes a second to import, which no other job here needs.
+    from llmosd.jobs.optimizing.optimize import optimize  # noqa: PLC0415
+
+    return optimize(spec, progress)
+
 
 _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
@@ -43,6 +52,7 @@ _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     PrepareSpec: prepare,
     MeasureSpec: measure,
     CompareSpec: compare,
+    OptimizeSpec: _optimize,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

@@ -21,8 +21,13 @@ class QuantizedMatrix(NamedTuple):
 class Quantizer(Protocol):
     """A format."""
 
-    def quantize(self, weight: Tensor) -> QuantizedMatrix:
-        """Quantize a float matrix (out_features, in_features)."""
+    def quantize(self, weight: Tensor, importance: Tensor | None = None) -> QuantizedMatrix:
+        """Quantize a float matrix (out_features, in_features).
+
+        `importance` (in_features,) is how much an error of each feature's weights counts: the mean
+        square of the inputs that it is multiplied with. With it, bounds are searched that make the
+        error of the product small, though the largest weights are cut off; without, none are.
+        """
 
 
 def dequantize(matrix: QuantizedMatrix) -> Tensor:

@@ -1,6 +1,7 @@
 """Evaluations: requests as specs, reports as messages."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, cast
 
 from llmos.v1 import dataset_pb2, evaluation_pb2
@@ -31,6 +32,11 @@ TASKS: dict[int, Task | None] = {
 }
 _NUMBERS = {task: number for number, task in TASKS.items()}
 _MAX_ORDER = 5
+# Those of metrics.registry, which this process does not import; a test holds them together.
+METRICS = (
+    "bleu", "chrf", "rouge", "exact_match", "f1", "final_number", "distinct", "self_bleu",
+    "length", "texygen_bleu",
+)  # fmt: skip
 
 
 def parts(request: pb.EvaluateModelRequest, datasets: Datasets) -> list[PartSpec]:
@@ -40,20 +46,33 @@ def parts(request: pb.EvaluateModelRequest, datasets: Datasets) -> list[PartSpec
         InvalidField: two parts have one name; there is no such suite.
         DatasetNotFound.
     """
-    found = [_part(at, part, datasets) for at, part in enumerate(request.parts)]
+    return check_parts(request.parts, "parts", datasets)
+
+
+def check_parts(
+    given: Iterable[pb.EvaluationPart], field: str, datasets: Datasets
+) -> list[PartSpec]:
+    """Parts that stand in `field` of a request; raises as `parts` does."""
+    found = [_part(f"{field}[{at}]", part, datasets) for at, part in enumerate(given)]
     names = [part.name for part in found]
     for at, name in enumerate(names):
         if name in names[:at]:
-            raise InvalidField.of(f"parts[{at}].name", f"there is a {name} already; name it apart")
+            raise InvalidField.of(
+                f"{field}[{at}].name", f"there is a {name} already; name it apart"
+            )
     return found
 
 
-def _part(at: int, part: pb.EvaluationPart, datasets: Datasets) -> PartSpec:
+def _part(field: str, part: pb.EvaluationPart, datasets: Datasets) -> PartSpec:
+    for at, name in enumerate(part.settings.metrics):
+        if name not in METRICS:
+            known = ", ".join(METRICS)
+            raise InvalidField.of(f"{field}.settings.metrics[{at}]", f"must be one of {known}")
     if part.suite:
-        read_suite(part.suite, f"parts[{at}].suite")
+        read_suite(part.suite, f"{field}.suite")
         data, folder = f"{SUITES}{part.suite}", ""
     else:
-        record, path = datasets.locate(part.dataset, f"parts[{at}].dataset")
+        record, path = datasets.locate(part.dataset, f"{field}.dataset")
         data, folder = record.name, str(path)
     settings = part.settings
     return PartSpec(

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,6 @@ from llmosd.jobs.evaluating.specs import (
     Report,
     rows_file,
 )
-from llmosd.jobs.messages import JobProgress
 from llmosd.rpc import convert, convert_evaluations, resources
 from llmosd.rpc.asking import Asker, Respondent, Took
 from llmosd.rpc.caller import Caller
@@ -31,6 +29,7 @@ from llmosd.rpc.generator import Generator
 from llmosd.rpc.patience import ROW_FAULTS, Patience
 from llmosd.rpc.row_log import RowLog, side_by_side
 from llmosd.rpc.scoring_servicer import ScoringServicer
+from llmosd.rpc.suboperations import told
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.evaluations import EvaluationFolders, EvaluationRecord
@@ -118,7 +117,7 @@ class Evaluations:
             confidence=request.confidence if request.HasField("confidence") else _CONFIDENCE,
             seed=request.seed,
         )
-        report = await self._jobs.run("measure", measure, _told(context))
+        report = await self._jobs.run("measure", measure, told(context))
         return EvaluationDone(report=report, cost=b64encode(cost).decode())
 
     async def publish(self, run: RunDirectory, result: bytes) -> bytes:
@@ -169,7 +168,7 @@ class Evaluations:
             most=request.max_examples,
             seed=request.seed,
         )
-        prepared = await self._jobs.run("prepare", prepare, _told(context))
+        prepared = await self._jobs.run("prepare", prepare, told(context))
         write_durably(out, _PREPARED, msgspec.json.encode(prepared))
         return prepared
 
@@ -195,6 +194,10 @@ class Evaluations:
             asyncio.Semaphore(count),
             Took(),
         )
+        context.report("load")
+        # What loading takes says nothing about the answers.
+        await respondent.patience(lambda: self._pool.acquire(record))
+        await self._texts.warm(record)
         began = time.monotonic()
         total = sum(part.examples for part in prepared.parts)
         with RowLog(out / OUTPUTS, Output) as log:
@@ -244,11 +247,3 @@ async def _output(asker: Asker, example: Example, item: tuple[int, int]) -> Outp
 
 def _examples(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines()
-
-
-def _told(context: JobContext) -> Callable[[JobProgress], None]:
-    def report(at: JobProgress) -> None:
-        context.check_cancelled()
-        context.report(at.stage, at.completed, at.total, at.unit)
-
-    return report

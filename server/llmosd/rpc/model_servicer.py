@@ -155,7 +155,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             return resources.packed(
                 pb.LoadModelResponse(
                     version=resources.version(record, self._pool),
-                    estimated_bytes=planner.estimate(record, dtype or planner.default_dtype).total,
+                    estimated_bytes=planner.estimate(
+                        record, dtype or planner.dtype_of(record)
+                    ).total,
                 )
             )
 

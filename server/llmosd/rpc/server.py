@@ -23,6 +23,8 @@ from llmos.v1 import (
     model_service_pb2_grpc,
     operation_service_pb2,
     operation_service_pb2_grpc,
+    optimization_service_pb2,
+    optimization_service_pb2_grpc,
     scoring_service_pb2,
     scoring_service_pb2_grpc,
     tokenization_service_pb2,
@@ -39,6 +41,7 @@ from llmosd.rpc.latent_servicer import LatentServicer
 from llmosd.rpc.limits import CHANNEL_OPTIONS
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
+from llmosd.rpc.optimization_servicer import OptimizationServicer
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.training_servicer import TrainingServicer
@@ -53,6 +56,7 @@ _MODULES = (
     latent_service_pb2,
     model_service_pb2,
     operation_service_pb2,
+    optimization_service_pb2,
     scoring_service_pb2,
     tokenization_service_pb2,
     training_service_pb2,
@@ -83,6 +87,7 @@ class Servicers:
     operation: OperationServicer
     training: TrainingServicer
     evaluations: EvaluationServicer
+    optimization: OptimizationServicer
     admin: AdminServicer
 
 
@@ -114,6 +119,9 @@ class Server:
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(servicers.training, server)
         evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(
             servicers.evaluations, server
+        )
+        optimization_service_pb2_grpc.add_OptimizationServiceServicer_to_server(
+            servicers.optimization, server
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -38,6 +38,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.OperationEnded: StatusCode.FAILED_PRECONDITION,
     errors.DatasetInUse: StatusCode.FAILED_PRECONDITION,
     errors.TrainingDiverged: StatusCode.ABORTED,
+    errors.MetricRegressed: StatusCode.FAILED_PRECONDITION,
     errors.JobLost: StatusCode.ABORTED,
     errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineUnattainable: StatusCode.DEADLINE_EXCEEDED,

@@ -32,6 +32,7 @@ FORMAT = 1
 """Of the folder; raised when a reader of the old one would go wrong."""
 
 Dtype = Literal["float32", "float16", "bfloat16"]
+KeptDtype = Literal["float32", "float16", "bfloat16", "int8", "int4"]
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -44,7 +45,8 @@ class FileEntry(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a version is; `family` is what users know it by, such as "qwen2".
 
-    `dtype` is that of most weights' bytes; norms may be kept wider. `lineage` says what it was
+    `dtype` is that of most weights' bytes; norms may be kept wider. int8 and int4 are written as
+    quantizers.stored says. `lineage` says what it was
     made from: for an import, the format and the SHA-256 of each input file. `adapter_base` is the
     resource name of the version that an adapter is for; `parameter_count` is of both together.
     """
@@ -55,7 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parameter_count: int
     context_length: int
     vocabulary_size: int
-    dtype: Dtype
+    dtype: KeptDtype
     license: str = ""
     source: str = ""
     chat: bool = False

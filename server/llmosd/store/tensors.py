@@ -15,7 +15,7 @@ from llmosd.store.versions import VersionStore
 
 # What the format's own readers allow.
 _LARGEST_HEADER = 100 * 1000 * 1000
-_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 
 
 class TensorInfo(NamedTuple):

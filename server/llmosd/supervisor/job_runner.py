@@ -25,6 +25,7 @@ from llmosd.jobs.messages import (
     JobSpec,
     ToFront,
 )
+from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
 from llmosd.jobs.specs import PreprocessSpec
 
 _JOBS = "llmosd.jobs"
@@ -66,6 +67,11 @@ class JobRunner:
     async def run(
         self, name: str, spec: CompareSpec, report: Callable[[JobProgress], None]
     ) -> Differences: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: OptimizeSpec, report: Callable[[JobProgress], None]
+    ) -> Optimized: ...
 
     async def run(
         self, name: str, spec: AnySpec, report: Callable[[JobProgress], None]

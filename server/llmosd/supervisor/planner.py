@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from llmosd import device
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.dtypes import check_served
+from llmosd.architectures.dtypes import QUANTIZED, check_served
 from llmosd.config import Config
 from llmosd.ipc.messages import LoadEngine
 from llmosd.store.names import ModelRef
@@ -30,10 +30,11 @@ class Planner:
         cuda = config.device == "cuda" or (config.device == "auto" and device.has_cuda())
         self.device = "cuda" if cuda else "cpu"
 
-    @property
-    def default_dtype(self) -> str:
-        """Of the arithmetic, where nobody asks for one."""
-        return "bfloat16" if self.device == "cuda" else "float32"
+    def dtype_of(self, record: VersionRecord) -> str:
+        """Of the arithmetic, where nobody asks for one: the weights' own, if they are quantized."""
+        if self.device == "cuda":
+            return "bfloat16"
+        return record.dtype if record.dtype in QUANTIZED else "float32"
 
     @property
     def room(self) -> int:

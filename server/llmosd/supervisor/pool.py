@@ -111,7 +111,7 @@ class ModelPool:
         """Note that a version is to be served; the next request loads it."""
         resident = self._residents.get(record.name)
         if resident is None:
-            resident = Resident(record, dtype or self.planner.default_dtype)
+            resident = Resident(record, dtype or self.planner.dtype_of(record))
             self._residents[record.name] = resident
         if keep_alive is not None or resident.keep_alive is None:
             chosen = keep_alive if keep_alive is not None else self._config.keep_alive_seconds

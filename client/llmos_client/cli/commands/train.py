@@ -50,6 +50,16 @@ def _read_settings(
     callback=_read_settings,
     help="A setting, as steps=500 or optimizer.learning_rate=1e-3; --settings lists them.",
 )
+@click.option(
+    "--sweep",
+    "axes",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    callback=_read_settings,
+    help="Train with each value, and keep the best; several: every combination.",
+)
+@click.option("--metric", default="", metavar="NAME", help="Of a sweep; loss by default.")
+@click.option("--maximize", is_flag=True, help="The largest metric is the best.")
 @click.option("--validation", default="", metavar="DATASET", help="By default, the split's rows.")
 @click.option("--tokenizer-from", default="", metavar="MODEL", help="By default, trained too.")
 @click.option("--teacher", default="", metavar="MODEL", help="Of the objective distill.")
@@ -67,6 +77,7 @@ def command(
     base: str | None,
     lora: bool,
     values: dict[str, str],
+    axes: dict[str, str],
     validation: str,
     samples: tuple[str, ...],
     license_: str,
@@ -100,7 +111,32 @@ def command(
         "license": license_,
         "settings": values,
     }
+    if axes:
+        sweep = {name: [each.strip() for each in text.split(",")] for name, text in axes.items()}
+        how = {"metric": more["metric"], "maximize": more["maximize"]}
+        return _sweep(settings, model, dataset, sweep, {**options, **how}, detach=detach)
     return _run(settings, model, dataset, options, estimate=estimate, detach=detach)
+
+
+def _sweep(
+    settings: Settings,
+    model: str,
+    dataset: str,
+    axes: dict[str, list[str]],
+    options: dict[str, Any],
+    *,
+    detach: bool,
+) -> int:
+    from llmos_client.cli.job_view import follow
+    from llmos_client.cli.output import print_json
+
+    with settings.client() as client:
+        operation = client.sweep_training(model, dataset, axes, **options)
+        if detach:
+            job = operation.name.removeprefix("operations/")
+            print_json({"job": operation}) if settings.json else print(job)
+            return 0
+        return follow(client, operation.name, settings)
 
 
 def _run(

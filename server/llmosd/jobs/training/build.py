@@ -24,6 +24,7 @@ from llmosd.jobs.training.seeds import seed_of
 from llmosd.jobs.training.shape import fresh_config
 from llmosd.objectives.objective import Objective, Settings
 from llmosd.objectives.registry import OBJECTIVES, REFERENCED, SCORED
+from llmosd.quantizers.stored import logical, read_stored
 from llmosd.store.files import read_regular
 from llmosd.store.manifest import ADAPTER_WEIGHTS, CONFIG, WEIGHTS
 
@@ -139,7 +140,13 @@ def read_weights(folder: str) -> dict[str, Tensor]:
     """The weights of a version folder; raises FeatureUnavailable where it is an adapter's."""
     if (Path(folder) / ADAPTER_WEIGHTS).exists():
         raise FeatureUnavailable("training goes on from whole weights: merge the adapter first")
-    return load_file(Path(folder) / WEIGHTS)
+    return folder_weights(Path(folder))
+
+
+def folder_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights in a version folder's own file, those that are kept quantized as float32."""
+    tensors = load_file(folder / WEIGHTS)
+    return {name: read_stored(name, tensors, tensors.__getitem__) for name in logical(tensors)}
 
 
 def _reference(spec: TrainSpec, network: Network, config: ModelConfig) -> Any:

@@ -1,0 +1,1 @@
+"""Optimizing: from versions to a smaller, a faster or a merged one."""
