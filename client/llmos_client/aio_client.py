@@ -12,7 +12,9 @@ from typing import Any, Unpack
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
+from llmos_client.aio_export_methods import AsyncExportMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
+from llmos_client.aio_promotion_methods import AsyncPromotionMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -23,7 +25,12 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 
 
 class AsyncClient(
-    AsyncDatasetMethods, AsyncTrainingMethods, AsyncEvaluationMethods, AsyncLatentMethods
+    AsyncDatasetMethods,
+    AsyncTrainingMethods,
+    AsyncEvaluationMethods,
+    AsyncLatentMethods,
+    AsyncPromotionMethods,
+    AsyncExportMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -182,6 +189,7 @@ class AsyncClient(
         source: str = "",
         dtype: str | None = None,
         sampling: Mapping[str, float] | None = None,
+        alias: str = "",
         request_id: str = "",
         on_progress: OnProgress | None = None,
     ) -> results.Operation[results.ModelVersion]:
@@ -198,6 +206,7 @@ class AsyncClient(
             source=source,
             dtype=dtype,
             sampling=sampling,
+            alias=alias,
             request_id=request_id,
         )
         return await self._upload(Uploading(header, local, on_progress))

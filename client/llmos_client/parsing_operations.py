@@ -11,7 +11,14 @@ from llmos.v1 import (
     operation_service_pb2,
     training_service_pb2,
 )
-from llmos_client import operations, parsing, parsing_datasets, parsing_evaluations, training
+from llmos_client import (
+    operations,
+    parsing,
+    parsing_datasets,
+    parsing_evaluations,
+    parsing_promotions,
+    training,
+)
 from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
@@ -113,6 +120,8 @@ _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_service_pb2.LoadModelResponse, parsing.load_result),
     (model_service_pb2.UnloadModelResponse, parsing.unload_result),
     (training_service_pb2.TrainModelResponse, _trained),
+    (model_service_pb2.PromoteModelVersionResponse, parsing_promotions.result),
+    (model_service_pb2.RollbackModelResponse, parsing_promotions.result),
 )
 
 
