@@ -59,7 +59,8 @@ def test_there_and_back(daemon, client, model, tmp_path, target):
     said = []
     for name in (model, "copy"):
         daemon.load(name)
-        said.append(client.generate(name, **options).choices)
+        answer = client.generate(name, **options).choices[0]
+        said.append([(token.id, token.logprob) for token in answer.tokens])
     client.delete_model("copy", force=True)
     assert said[0] == said[1]
 
