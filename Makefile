@@ -32,7 +32,7 @@ demo: install ## a model, a daemon, an answer, in one go; later runs need no net
 test: dev lint ## everything that must hold: about a quarter of an hour, no accelerator
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE
+acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE
 	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
 	@LLMOS_STRUCTURED=200 $(BIN)/python -m pytest tests/e2e/test_structured.py
 	@LLMOS_DATASET_GB=1 $(BIN)/python -m pytest -rP tests/server/jobs/data/test_ingest.py -k memory
@@ -41,6 +41,8 @@ acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schem
 	@LLMOS_VAE_STEPS=1000 $(BIN)/python -m pytest -rP tests/server/objectives/test_vae.py -k annealing
 	@LLMOS_DEBIAN=1 $(BIN)/python -m pytest -rP tests/e2e/test_debian.py
 	@LLMOS_TABLES=1 $(BIN)/python -m pytest -rP tests/e2e/test_published_tables.py
+	@LLMOS_PROMOTIONS=50 $(BIN)/python -m pytest -rP tests/e2e/test_promote.py -k streams
+	@LLMOS_EXPORT=1 $(BIN)/python -m pytest -rP tests/e2e/test_export.py -k smollm2
 	@LLMOS_MIXED=1000 $(BIN)/python -m pytest -rP tests/e2e/test_mixed.py
 
 lint: dev ## ruff, mypy, buf

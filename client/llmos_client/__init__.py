@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmos_client.datasets import Example as Example
     from llmos_client.datasets import PreprocessReport as PreprocessReport
     from llmos_client.datasets import Recipe as Recipe
+    from llmos_client.errors import AliasConflictError as AliasConflictError
     from llmos_client.errors import CallCancelledError as CallCancelledError
     from llmos_client.errors import ChatTemplateFailedError as ChatTemplateFailedError
     from llmos_client.errors import ContextLengthExceededError as ContextLengthExceededError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import EvaluationNotFoundError as EvaluationNotFoundError
     from llmos_client.errors import FeatureUnavailableError as FeatureUnavailableError
     from llmos_client.errors import FieldViolation as FieldViolation
+    from llmos_client.errors import GateRefusedError as GateRefusedError
     from llmos_client.errors import GenerationInProgressError as GenerationInProgressError
     from llmos_client.errors import GenerationNotFoundError as GenerationNotFoundError
     from llmos_client.errors import InsufficientDiskError as InsufficientDiskError
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
     from llmos_client.evaluations import EvaluationResult as EvaluationResult
     from llmos_client.evaluations import EvaluationTask as EvaluationTask
     from llmos_client.evaluations import Suite as Suite
+    from llmos_client.exports import Export as Export
+    from llmos_client.exports import ExportedFile as ExportedFile
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -117,6 +121,12 @@ if TYPE_CHECKING:
     from llmos_client.options import OptimizeOptions as OptimizeOptions
     from llmos_client.options import SamplingOptions as SamplingOptions
     from llmos_client.options import TrainOptions as TrainOptions
+    from llmos_client.promotions import GateCondition as GateCondition
+    from llmos_client.promotions import Probation as Probation
+    from llmos_client.promotions import Promotion as Promotion
+    from llmos_client.promotions import PromotionCause as PromotionCause
+    from llmos_client.promotions import PromotionResult as PromotionResult
+    from llmos_client.promotions import PromotionState as PromotionState
     from llmos_client.results import CancelOutcome as CancelOutcome
     from llmos_client.results import Classification as Classification
     from llmos_client.results import Health as Health
@@ -165,8 +175,8 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "evaluations", "generations", "latents", "loads", "operations",
-    "optimizations", "results", "training",
+    "datasets", "errors", "evaluations", "exports", "generations", "latents", "loads", "operations",
+    "optimizations", "promotions", "results", "training",
 )  # fmt: skip
 
 

@@ -12,8 +12,10 @@ from typing import Any, Unpack
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
+from llmos_client.aio_export_methods import AsyncExportMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
 from llmos_client.aio_optimization_methods import AsyncOptimizationMethods
+from llmos_client.aio_promotion_methods import AsyncPromotionMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -29,6 +31,8 @@ class AsyncClient(
     AsyncEvaluationMethods,
     AsyncOptimizationMethods,
     AsyncLatentMethods,
+    AsyncPromotionMethods,
+    AsyncExportMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -187,6 +191,7 @@ class AsyncClient(
         source: str = "",
         dtype: str | None = None,
         sampling: Mapping[str, float] | None = None,
+        alias: str = "",
         request_id: str = "",
         on_progress: OnProgress | None = None,
     ) -> results.Operation[results.ModelVersion]:
@@ -203,6 +208,7 @@ class AsyncClient(
             source=source,
             dtype=dtype,
             sampling=sampling,
+            alias=alias,
             request_id=request_id,
         )
         return await self._upload(Uploading(header, local, on_progress))

@@ -7,11 +7,13 @@ from typing import Any, Unpack
 from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
+from llmos_client.export_methods import ExportMethods
 from llmos_client.generations import Generation
 from llmos_client.latent_methods import LatentMethods
 from llmos_client.loads import Load
 from llmos_client.optimization_methods import OptimizationMethods
 from llmos_client.options import GenerateOptions, MessageLike
+from llmos_client.promotion_methods import PromotionMethods
 from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.training_methods import TrainingMethods
 from llmos_client.transport import CallContext
@@ -19,7 +21,13 @@ from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, r
 
 
 class Client(
-    DatasetMethods, TrainingMethods, EvaluationMethods, OptimizationMethods, LatentMethods
+    DatasetMethods,
+    TrainingMethods,
+    EvaluationMethods,
+    OptimizationMethods,
+    LatentMethods,
+    PromotionMethods,
+    ExportMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -179,12 +187,14 @@ class Client(
         source: str = "",
         dtype: str | None = None,
         sampling: Mapping[str, float] | None = None,
+        alias: str = "",
         request_id: str = "",
         on_progress: OnProgress | None = None,
     ) -> results.Operation[results.ModelVersion]:
         """Send a model's files; the operation returned converts them into a new version.
 
-        `sampling` are the version's defaults, such as {"temperature": 0.2}.
+        It gets the `alias`, "live" by default. `sampling` are the version's defaults, such as
+        {"temperature": 0.2}.
         """
         local = read_files(files, on_progress)
         header = make_header(
@@ -195,6 +205,7 @@ class Client(
             source=source,
             dtype=dtype,
             sampling=sampling,
+            alias=alias,
             request_id=request_id,
         )
         return self._upload(Uploading(header, local, on_progress))

@@ -212,6 +212,18 @@ class JobLostError(LlmosError):
     reason = "JOB_LOST"
 
 
+class GateRefusedError(LlmosError):
+    """The version failed a check; `metadata["gate"]` says which, and the alias has not moved."""
+
+    reason = "GATE_REFUSED"
+
+
+class AliasConflictError(LlmosError):
+    """The alias points elsewhere than the request says, was never moved, or is guarded."""
+
+    reason = "ALIAS_CONFLICT"
+
+
 class QueueFullError(LlmosError):
     """As many generations wait as may."""
 

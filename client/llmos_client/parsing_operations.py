@@ -18,6 +18,7 @@ from llmos_client import (
     parsing,
     parsing_datasets,
     parsing_evaluations,
+    parsing_promotions,
     training,
 )
 from llmos_client.parsing_base import enum, moment
@@ -156,6 +157,8 @@ _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (training_service_pb2.TrainModelResponse, _trained),
     (optimization_service_pb2.OptimizeModelResponse, _optimized),
     (optimization_service_pb2.SweepTrainingResponse, _swept),
+    (model_service_pb2.PromoteModelVersionResponse, parsing_promotions.result),
+    (model_service_pb2.RollbackModelResponse, parsing_promotions.result),
 )
 
 

@@ -71,6 +71,7 @@ def make_header(
     source: str = "",
     dtype: str | None = None,
     sampling: Mapping[str, float] | None = None,
+    alias: str = "",
     request_id: str = "",
 ) -> model_service_pb2.UploadModelHeader:
     """Describe the files; the format is guessed from their names where it is not given."""
@@ -89,6 +90,7 @@ def make_header(
         ],
         license=license,
         source=source,
+        alias=alias,
         request_id=request_id or uuid4().hex,
     )
     for option, value in (sampling or {}).items():

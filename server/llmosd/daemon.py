@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,8 @@ from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.encoder import Encoder
 from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.evaluations import Evaluations
+from llmosd.rpc.exports import Exports
+from llmosd.rpc.gates import LicenseGate, NoEvaluations
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.heads import Heads
@@ -36,8 +39,11 @@ from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.optimization_servicer import OptimizationServicer
 from llmosd.rpc.optimizations import Optimizations
+from llmosd.rpc.probation import Probations
+from llmosd.rpc.promoter import Promoter
 from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.scoring_servicer import ScoringServicer
+from llmosd.rpc.self_check import SelfCheck
 from llmosd.rpc.server import Server, Servicers
 from llmosd.rpc.sweeps import Sweeps
 from llmosd.rpc.text_models import TextModels
@@ -131,6 +137,7 @@ class _Daemon:
             asyncio.create_task(self._pool.run_idle_unload()),
             asyncio.create_task(self._follow_changes(changes)),
         ]
+        self._probations.restore()
         _log.info("ready", version=__version__, address=address, pid=os.getpid())
         notify("READY=1", f"STATUS=serving on {address}")
         self._launcher.prepare()
@@ -149,10 +156,12 @@ class _Daemon:
         grace = self._config.drain_seconds
         await self._server.drain()
         self._stop_watching()
+        await self._probations.close()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
         await asyncio.gather(
             self._server.stop(grace), self._pool.drain(grace), self._operations.stop(grace)
         )
+        await self._promoter.close()
         await self._renderer.close()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
@@ -178,6 +187,20 @@ class _Daemon:
             self._config.max_dataset_bytes,
             self._durable.reads,
         )
+        promoter = self._promoter = Promoter(
+            catalog,
+            pool,
+            texts,
+            [
+                LicenseGate(catalog, store, self._dataset_store),
+                NoEvaluations(),
+                SelfCheck(catalog, store, pool),
+            ],
+        )
+        self._probations = Probations(
+            catalog.aliases, pool, partial(promoter.take_back, automatic=True)
+        )
+        promoter.on_moved = self._probations.watch
         batches = Batches(generator, datasets, catalog, pool)
         self._starter.register(batch.KIND, batches.run)
         self._durable.register(batch.KIND, batches.publish)
@@ -213,9 +236,19 @@ class _Daemon:
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
             scoring=scoring,
-            latent=LatentServicer(catalog, store, generator, Encoder(texts, pool)),
+            latent=LatentServicer(catalog, store, pool, generator, Encoder(texts, pool)),
             tokenization=TokenizationServicer(catalog, texts),
-            models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),
+            models=ModelServicer(
+                catalog,
+                store,
+                pool,
+                operations,
+                texts,
+                uploads,
+                self._durable,
+                promoter,
+                Exports(catalog, store, self._jobs),
+            ),
             datasets=DatasetServicer(datasets, operations),
             operations=OperationsServicer(operations),
             operation=OperationServicer(operations),

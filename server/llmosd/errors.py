@@ -11,6 +11,7 @@
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
     ├── DatasetInUse
+    ├── GateRefused, AliasConflict                            an alias may not move so
     ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
@@ -224,6 +225,23 @@ class JobLost(LlmosError):
     """The job's process ended again and again without getting any further."""
 
     reason = "JOB_LOST"
+
+
+class GateRefused(LlmosError):
+    """A check that a version has to pass before an alias moves to it failed."""
+
+    reason = "GATE_REFUSED"
+
+    @classmethod
+    def of(cls, gate: str, message: str, **metadata: str) -> "GateRefused":
+        """Build the error of one gate, which programs find by name in the metadata."""
+        return cls(message, metadata={"gate": gate, **metadata})
+
+
+class AliasConflict(LlmosError):
+    """The alias points elsewhere than was thought, was never moved, or is guarded."""
+
+    reason = "ALIAS_CONFLICT"
 
 
 class QueueFull(LlmosError):

@@ -26,6 +26,7 @@ class Plan:
     license: str
     source: str
     dtype: str | None = None
+    alias: str = ""
     sampling: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -39,6 +40,7 @@ def install(client: Client, plan: Plan, progress: Progress) -> ModelVersion:
         source=plan.source,
         dtype=plan.dtype,
         sampling=plan.sampling,
+        alias=plan.alias,
         on_progress=progress,
     )
     return wait_or_cancel(client, operation, progress)

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 from llmos_client.errors import LlmosError
@@ -26,6 +27,8 @@ def to_plain(value: Any) -> Any:
     """Turn results into what JSON has: bytes become numbers, times ISO 8601."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, LlmosError):
         value = error_fields(value)
     elif dataclasses.is_dataclass(value):

@@ -7,6 +7,7 @@ from google.longrunning import operations_pb2 as google_dot_longrunning_dot_oper
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from llmos.v1 import model_pb2 as llmos_dot_v1_dot_model__pb2
 from llmos.v1 import model_service_pb2 as llmos_dot_v1_dot_model__service__pb2
+from llmos.v1 import promotion_pb2 as llmos_dot_v1_dot_promotion__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -88,6 +89,46 @@ class ModelServiceStub:
                 request_serializer=llmos_dot_v1_dot_model__service__pb2.UnloadModelRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.SetModelAlias = channel.unary_unary(
+                '/llmos.v1.ModelService/SetModelAlias',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.SetModelAliasRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_model__pb2.Model.FromString,
+                _registered_method=True)
+        self.DeleteModelAlias = channel.unary_unary(
+                '/llmos.v1.ModelService/DeleteModelAlias',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.DeleteModelAliasRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_model__pb2.Model.FromString,
+                _registered_method=True)
+        self.PromoteModelVersion = channel.unary_unary(
+                '/llmos.v1.ModelService/PromoteModelVersion',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.RollbackModel = channel.unary_unary(
+                '/llmos.v1.ModelService/RollbackModel',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.RollbackModelRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ListPromotions = channel.unary_unary(
+                '/llmos.v1.ModelService/ListPromotions',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.ListPromotionsRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_model__service__pb2.ListPromotionsResponse.FromString,
+                _registered_method=True)
+        self.SetGatePolicy = channel.unary_unary(
+                '/llmos.v1.ModelService/SetGatePolicy',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.SetGatePolicyRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_promotion__pb2.GatePolicy.FromString,
+                _registered_method=True)
+        self.GetGatePolicy = channel.unary_unary(
+                '/llmos.v1.ModelService/GetGatePolicy',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.GetGatePolicyRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_promotion__pb2.GatePolicy.FromString,
+                _registered_method=True)
+        self.ExportModel = channel.unary_stream(
+                '/llmos.v1.ModelService/ExportModel',
+                request_serializer=llmos_dot_v1_dot_model__service__pb2.ExportModelRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_model__service__pb2.ExportModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -161,6 +202,61 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetModelAlias(self, request, context):
+        """Point an alias at a version, unchecked; PromoteModelVersion checks first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModelAlias(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteModelVersion(self, request, context):
+        """Load a version beside the one that an alias serves, check it, move the alias, and unload the
+        other one when its last request is answered. Response: PromoteModelVersionResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackModel(self, request, context):
+        """Move an alias back to where it was before its last move. Response: RollbackModelResponse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPromotions(self, request, context):
+        """Moves of a model's aliases, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGatePolicy(self, request, context):
+        """Say what must hold before an alias moves; without conditions, nothing must.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGatePolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportModel(self, request, context):
+        """A version as files: progress, then the header, then the files' content in the header's order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +309,46 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.UnloadModel,
                     request_deserializer=llmos_dot_v1_dot_model__service__pb2.UnloadModelRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'SetModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModelAlias,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.SetModelAliasRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_model__pb2.Model.SerializeToString,
+            ),
+            'DeleteModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModelAlias,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.DeleteModelAliasRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_model__pb2.Model.SerializeToString,
+            ),
+            'PromoteModelVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteModelVersion,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'RollbackModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackModel,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.RollbackModelRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ListPromotions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromotions,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.ListPromotionsRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_model__service__pb2.ListPromotionsResponse.SerializeToString,
+            ),
+            'SetGatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGatePolicy,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.SetGatePolicyRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_promotion__pb2.GatePolicy.SerializeToString,
+            ),
+            'GetGatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGatePolicy,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.GetGatePolicyRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_promotion__pb2.GatePolicy.SerializeToString,
+            ),
+            'ExportModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportModel,
+                    request_deserializer=llmos_dot_v1_dot_model__service__pb2.ExportModelRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_model__service__pb2.ExportModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +622,222 @@ class ModelService:
             '/llmos.v1.ModelService/UnloadModel',
             llmos_dot_v1_dot_model__service__pb2.UnloadModelRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/SetModelAlias',
+            llmos_dot_v1_dot_model__service__pb2.SetModelAliasRequest.SerializeToString,
+            llmos_dot_v1_dot_model__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/DeleteModelAlias',
+            llmos_dot_v1_dot_model__service__pb2.DeleteModelAliasRequest.SerializeToString,
+            llmos_dot_v1_dot_model__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteModelVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/PromoteModelVersion',
+            llmos_dot_v1_dot_model__service__pb2.PromoteModelVersionRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/RollbackModel',
+            llmos_dot_v1_dot_model__service__pb2.RollbackModelRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPromotions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/ListPromotions',
+            llmos_dot_v1_dot_model__service__pb2.ListPromotionsRequest.SerializeToString,
+            llmos_dot_v1_dot_model__service__pb2.ListPromotionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/SetGatePolicy',
+            llmos_dot_v1_dot_model__service__pb2.SetGatePolicyRequest.SerializeToString,
+            llmos_dot_v1_dot_promotion__pb2.GatePolicy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ModelService/GetGatePolicy',
+            llmos_dot_v1_dot_model__service__pb2.GetGatePolicyRequest.SerializeToString,
+            llmos_dot_v1_dot_promotion__pb2.GatePolicy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/llmos.v1.ModelService/ExportModel',
+            llmos_dot_v1_dot_model__service__pb2.ExportModelRequest.SerializeToString,
+            llmos_dot_v1_dot_model__service__pb2.ExportModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,7 @@ from llmosd.store.datasets import DatasetKind, DatasetManifest
 from llmosd.store.manifest import Dtype, Manifest
 
 ModelFormat = Literal["gguf", "hugging_face"]
+ExportDtype = Literal["float32", "float16", "bfloat16", "q8_0"]
 
 
 class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):
@@ -50,6 +51,34 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"
     digest: str
     manifest: Manifest
     byte_size: int
+
+
+class ExportSpec(msgspec.Struct, frozen=True, kw_only=True, tag="export-model"):
+    """Write a version folder down as files of a format, in the empty folder `output`.
+
+    `dtype` None keeps weights as they are; `license` is for files that have a place for it.
+    """
+
+    folder: str
+    name: str
+    format: ModelFormat
+    output: str
+    dtype: ExportDtype | None = None
+    license: str = ""
+
+
+class ExportedFile(msgspec.Struct, frozen=True):
+    """A file that was written: its size in bytes, and its SHA-256 in lower-case hexadecimal."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ExportResult(msgspec.Struct, frozen=True, kw_only=True, tag="export-model"):
+    """The files in `output`, in the order in which they are to be sent."""
+
+    files: list[ExportedFile]
 
 
 class UploadedFile(msgspec.Struct, frozen=True):
@@ -83,6 +112,7 @@ class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
 
 AnySpec = (
     ImportSpec
+    | ExportSpec
     | IngestSpec
     | PreprocessSpec
     | PrepareSpec
@@ -90,7 +120,9 @@ AnySpec = (
     | CompareSpec
     | OptimizeSpec
 )
-AnyResult = ImportResult | DatasetResult | Prepared | Report | Differences | Optimized
+AnyResult = (
+    ImportResult | ExportResult | DatasetResult | Prepared | Report | Differences | Optimized
+)
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):

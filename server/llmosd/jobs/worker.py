@@ -22,10 +22,12 @@ from llmosd.jobs.evaluating.compare import compare
 from llmosd.jobs.evaluating.measure import measure
 from llmosd.jobs.evaluating.prepare import prepare
 from llmosd.jobs.evaluating.specs import CompareSpec, MeasureSpec, PrepareSpec
+from llmosd.jobs.exporting.export import export_model
 from llmosd.jobs.faults import as_ours
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
+    ExportSpec,
     ImportSpec,
     IngestSpec,
     JobDone,
@@ -47,6 +49,7 @@ def _optimize(spec: OptimizeSpec, progress: Progress) -> Any:
 
 _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
+    ExportSpec: export_model,
     IngestSpec: ingest,
     PreprocessSpec: preprocess,
     PrepareSpec: prepare,

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-from llmos.v1 import chat_pb2, generation_service_pb2, priority_pb2, sampling_pb2
+from llmos.v1 import (
+    chat_pb2,
+    generation_service_pb2,
+    model_service_pb2,
+    priority_pb2,
+    sampling_pb2,
+)
 from llmosd.errors import ContextLengthExceeded, InvalidField
 from llmosd.ipc.messages import NORMAL, SamplingSpec
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome, Token, ToolCall
@@ -242,6 +248,19 @@ def timings(outcome: Outcome) -> generation_service_pb2.Timings:
         decode=duration(outcome.decode),
         time_to_first_token=duration(outcome.queue + outcome.prefill),
     )
+
+
+_DTYPES = {
+    model_service_pb2.COMPUTE_DTYPE_FLOAT32: "float32",
+    model_service_pb2.COMPUTE_DTYPE_BFLOAT16: "bfloat16",
+    model_service_pb2.COMPUTE_DTYPE_INT8: "int8",
+    model_service_pb2.COMPUTE_DTYPE_INT4: "int4",
+}
+
+
+def compute_dtype(request: Any) -> str | None:
+    """The type of the arithmetic that a request asks for, if it does."""
+    return _DTYPES.get(request.dtype) if request.HasField("dtype") else None
 
 
 def seconds(field: str, value: duration_pb2.Duration) -> float:

@@ -67,6 +67,17 @@ class Generator:
         """
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        with self._pool.pins.kept(record):  # an alias may move before the engine has the request
+            return await self._start(record, request, caller, latents, arrived)
+
+    async def _start(
+        self,
+        record: VersionRecord,
+        request: generation_service_pb2.GenerateRequest,
+        caller: Caller,
+        latents: Sequence[list[float]],
+        arrived: float,
+    ) -> Running:
         self.heads.check_language(record)
         prompt = await self._encode(record, request)
         text_model = await self._texts.get(record)

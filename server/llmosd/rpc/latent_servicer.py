@@ -19,6 +19,7 @@ from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
+from llmosd.supervisor.pool import ModelPool
 
 _STEPS, _BITS = 7, 8
 _NATS = math.log(2)
@@ -34,10 +35,16 @@ class LatentServicer(latent_service_pb2_grpc.LatentServiceServicer):
     """Encodes and decodes on the pool's engines."""
 
     def __init__(
-        self, catalog: Catalog, store: VersionStore, generator: Generator, encoder: Encoder
+        self,
+        catalog: Catalog,
+        store: VersionStore,
+        pool: ModelPool,
+        generator: Generator,
+        encoder: Encoder,
     ) -> None:
         self._catalog = catalog
         self._store = store
+        self._pool = pool
         self._generator = generator
         self._encoder = encoder
 
@@ -131,6 +138,7 @@ class LatentServicer(latent_service_pb2_grpc.LatentServiceServicer):
     def _model(self, name: str) -> _Model:
         """Raises FeatureUnavailable for a model without a latent vector."""
         record = self._catalog.resolve(ModelRef.parse(name))
+        self._pool.pins.hold(record)
         if not family_of(record.architecture).latent:
             fit = ", ".join(each.name for each in families().values() if each.latent)
             raise FeatureUnavailable(

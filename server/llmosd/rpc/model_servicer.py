@@ -1,6 +1,7 @@
 """llmos.v1.ModelService: translate, call, translate."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from llmosd.ipc.messages import Loading
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager, Report, Work
 from llmosd.rpc import convert, paging, resources
+from llmosd.rpc.exports import Exports
+from llmosd.rpc.promoter import Promoter
+from llmosd.rpc.promotion_methods import PromotionMethods
 from llmosd.rpc.publishing import remember
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.upload import Uploads
@@ -27,15 +31,9 @@ from llmosd.supervisor.pool import ModelPool
 
 # Seconds: a model that is loaded already needs no second call to learn it.
 _MOMENT = 0.02
-_DTYPES = {
-    pb.COMPUTE_DTYPE_FLOAT32: "float32",
-    pb.COMPUTE_DTYPE_BFLOAT16: "bfloat16",
-    pb.COMPUTE_DTYPE_INT8: "int8",
-    pb.COMPUTE_DTYPE_INT4: "int4",
-}
 
 
-class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
+class ModelServicer(PromotionMethods, model_service_pb2_grpc.ModelServiceServicer):
     """Serves the catalog and the pool."""
 
     def __init__(
@@ -47,6 +45,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         texts: TextModels,
         uploads: Uploads,
         jobs: DurableJobs,
+        promoter: Promoter,
+        exports: Exports,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -55,6 +55,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._texts = texts
         self._uploads = uploads
         self._jobs = jobs
+        self._promoter = promoter
+        self._exports = exports
 
     async def GetModel(self, request: pb.GetModelRequest, _context: Any) -> model_pb2.Model:
         """One model."""
@@ -141,10 +143,19 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         """Take a model's files, then convert them."""
         return self._operation(await self._uploads.receive(requests))
 
+    async def ExportModel(
+        self, request: pb.ExportModelRequest, _context: Any
+    ) -> AsyncIterator[pb.ExportModelResponse]:
+        """Send a version as files."""
+        async with contextlib.aclosing(self._exports.send(request)) as responses:
+            async for response in responses:
+                yield response
+
     async def LoadModel(self, request: pb.LoadModelRequest, _context: Any) -> lro.Operation:
         """Make a version ready to answer."""
         record = self._resolve(request.name)
-        dtype = _DTYPES.get(request.dtype) if request.HasField("dtype") else None
+        pinned = ModelRef.parse(request.name, "name").version is not None
+        dtype = convert.compute_dtype(request)
         keep_alive = None
         if request.HasField("keep_alive"):
             keep_alive = convert.seconds("keep_alive", request.keep_alive)
@@ -168,7 +179,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             loaded, _ = await asyncio.gather(
                 self._pool.load(record, keep_alive, dtype, progress), self._texts.warm(record)
             )
-            remember(self._catalog, self._pool, record)
+            remember(self._catalog, self._pool, record, pinned=pinned)
             return resources.packed(
                 pb.LoadModelResponse(
                     version=resources.version(record, self._pool),

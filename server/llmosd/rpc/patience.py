@@ -17,6 +17,7 @@ from llmosd.errors import (
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
+from llmosd.store.records import VersionRecord
 from llmosd.supervisor.pool import ModelPool
 
 _AGAIN_SECONDS = 0.5
@@ -36,11 +37,14 @@ class Patience:
         self._catalog, self._pool, self._context = catalog, pool, context
         self._model = model
         self._warned = False
-        self.want()
+        # Also between two questions, for as long as the job runs.
+        pool.pins.hold(self.want())
 
-    def want(self) -> None:
+    def want(self) -> VersionRecord:
         """Say that the version is to be served; the next question loads it."""
-        self._pool.want(self._catalog.resolve(ModelRef.parse(self._model)), None, None)
+        record = self._catalog.resolve(ModelRef.parse(self._model))
+        self._pool.want(record, None, None)
+        return record
 
     async def __call__(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` answers in the end; it may be called several times.

@@ -27,16 +27,22 @@ class Publisher:
         self._pool = pool
 
     def publish(
-        self, model_id: str, manifest: Manifest, digest: str, byte_size: int, staging: Staging
+        self,
+        model_id: str,
+        manifest: Manifest,
+        digest: str,
+        byte_size: int,
+        staging: Staging,
+        alias: str = LIVE,
     ) -> VersionRecord:
-        """Publish what `staging.version` holds; it is live from here on."""
+        """Publish what `staging.version` holds; `alias` means it from here on."""
         number = self._catalog.next_version(model_id)
         record = _record(model_id, number, manifest, digest, byte_size)
         self._store.publish(model_id, record.version, staging)
-        served = self._served(model_id)
-        self._catalog.add_version(record)
+        served = self._served(model_id, alias)
+        self._catalog.add_version(record, alias)
         if served is not None:
-            # "live" means the new version from here on: it must answer, as the old one did.
+            # The alias means the new version from here on: it must answer, as the old one did.
             self._pool.want(record, served.keep_alive, served.dtype)
             remember(self._catalog, self._pool, record)
         return record
@@ -75,20 +81,22 @@ class Publisher:
         except ModelNotFound:
             return []
 
-    def _served(self, model_id: str) -> Resident | None:
-        """The live version's residency, if it is to be served."""
+    def _served(self, model_id: str, alias: str) -> Resident | None:
+        """The residency of an alias's version, if it is to be served."""
         try:
-            return self._pool.resident(self._catalog.resolve(ModelRef.parse(model_id)))
+            return self._pool.resident(self._catalog.resolve(ModelRef(model_id, None, alias)))
         except ModelNotFound:
             return None
 
 
-def remember(catalog: Catalog, pool: ModelPool, record: VersionRecord) -> None:
-    """Keep for the next daemon that a version is wanted, and how."""
+def remember(
+    catalog: Catalog, pool: ModelPool, record: VersionRecord, *, pinned: bool = False
+) -> None:
+    """Keep for the next daemon that a version is wanted, and how; `pinned`: by its number."""
     resident = pool.resident(record)
     if resident is not None:
         where = (record.model_id, record.version)
-        catalog.set_wanted(*where, True, resident.keep_alive, resident.dtype)
+        catalog.set_wanted(*where, True, resident.keep_alive, resident.dtype, pinned=pinned)
 
 
 def _copy(folder: Path, names: list[str], target: Path) -> None:

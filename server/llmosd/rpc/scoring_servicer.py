@@ -32,6 +32,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         """How likely each token of a text is."""
         caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        self._pool.pins.hold(record)
         self._heads.check_language(record)
         if family_of(record.architecture).latent:
             raise FeatureUnavailable(
@@ -63,6 +64,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         """Which label, or which grade, a text has."""
         caller = Caller.of(context)
         record = self._catalog.resolve(ModelRef.parse(request.model))
+        self._pool.pins.hold(record)
         config = self._heads.check_labels(record)
         ids = await self._encode(record, request)
         priority = convert.priority(request.priority)

@@ -37,6 +37,8 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.OperationCancelled: StatusCode.CANCELLED,
     errors.OperationEnded: StatusCode.FAILED_PRECONDITION,
     errors.DatasetInUse: StatusCode.FAILED_PRECONDITION,
+    errors.GateRefused: StatusCode.FAILED_PRECONDITION,
+    errors.AliasConflict: StatusCode.FAILED_PRECONDITION,
     errors.TrainingDiverged: StatusCode.ABORTED,
     errors.MetricRegressed: StatusCode.FAILED_PRECONDITION,
     errors.JobLost: StatusCode.ABORTED,

@@ -10,7 +10,7 @@ from llmosd.rpc import resources
 from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.receiver import check_files, take_upload
 from llmosd.store.manifest import Dtype
-from llmosd.store.names import model_name
+from llmosd.store.names import LIVE, model_name
 from llmosd.store.records import OperationRecord
 from llmosd.store.run_events import ProgressEvent
 from llmosd.store.versions import Staging, VersionStore
@@ -93,8 +93,9 @@ class Uploads:
                 lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit)),
             )
             record = self._publisher.publish(
-                header.model_id, result.manifest, result.digest, result.byte_size, staging
-            )
+                header.model_id, result.manifest, result.digest, result.byte_size, staging,
+                header.alias or LIVE,
+            )  # fmt: skip
         finally:
             self._store.discard(staging)
         return resources.packed(resources.version(record, self._pool))

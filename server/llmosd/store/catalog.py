@@ -3,18 +3,22 @@
 One SQLite file, one writer, one thread (the front's event loop): a commit takes well under a
 millisecond. Every change is on disk when the call returns. What operations left is in
 `operations.OperationTable`, datasets are in `dataset_table.DatasetTable`, on the same connection:
-`catalog.operations`, `catalog.datasets`; evaluations in `catalog.evaluations`.
+`catalog.operations`, `catalog.datasets`; so are `catalog.evaluations`, and aliases with how they
+moved in `catalog.aliases`.
 """
 
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
 from llmosd.errors import InternalError, ModelNotFound
+from llmosd.store.aliases import AliasTable
 from llmosd.store.dataset_table import DatasetTable
 from llmosd.store.evaluations import EvaluationTable
 from llmosd.store.names import LIVE, ModelRef
 from llmosd.store.operations import OperationTable
+from llmosd.store.probes import ProbeTable
 from llmosd.store.records import (
     ModelRecord,
     VersionRecord,
@@ -37,6 +41,8 @@ class Catalog:
         self.operations = OperationTable(self._db)
         self.datasets = DatasetTable(self._db)
         self.evaluations = EvaluationTable(self._db)
+        self.aliases = AliasTable(self._db)
+        self.probes = ProbeTable(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +53,10 @@ class Catalog:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def atomically(self) -> AbstractContextManager[None]:
+        """Commit what happens inside, durably, or none of it."""
+        return transaction(self._db)
 
     def next_version(self, model_id: str) -> int:
         """The number the next version gets; a deleted version's is not given again."""
@@ -72,20 +82,21 @@ class Catalog:
             values |= {"create_time": created, "chat": int(record.chat)}
             marks = ", ".join(f":{name}" for name in values)
             self._db.execute(f"INSERT INTO versions ({_VERSION}) VALUES ({marks})", values)  # noqa: S608
-            self._point(record.model_id, alias, record.version)
-            if self._aliased(record.model_id, LIVE) is None:
-                self._point(record.model_id, LIVE, record.version)
+            self.aliases.move(record.model_id, alias, record.version, "PUBLISHED")
+            if self.aliases.at(record.model_id, LIVE) is None:
+                self.aliases.move(record.model_id, LIVE, record.version, "PUBLISHED")
 
     def set_alias(self, model_id: str, alias: str, version: int) -> None:
         """Point an alias at a version; raises ModelNotFound where there is no such version."""
         self.resolve(ModelRef(model_id, version))
-        self._point(model_id, alias, version)
+        with transaction(self._db):
+            self.aliases.move(model_id, alias, version, "SET")
 
     def resolve(self, ref: ModelRef) -> VersionRecord:
         """Find the version a name means; raises ModelNotFound, saying which part is unknown."""
         number = ref.version
         if number is None:
-            number = self._aliased(ref.model_id, ref.alias or LIVE)
+            number = self.aliases.at(ref.model_id, ref.alias or LIVE)
         row = self._one(
             f"SELECT {_VERSION} FROM versions WHERE model_id = ? AND version = ?",  # noqa: S608
             ref.model_id,
@@ -142,8 +153,8 @@ class Catalog:
             )
             if newest is None or newest["number"] is None:
                 self._db.execute("DELETE FROM models WHERE model_id = ?", (model_id,))
-            elif self._aliased(model_id, LIVE) is None:
-                self._point(model_id, LIVE, newest["number"])
+            elif self.aliases.at(model_id, LIVE) is None:
+                self.aliases.move(model_id, LIVE, newest["number"], "SET")
 
     def delete_model(self, model_id: str) -> list[int]:
         """Remove a model with all versions; returns their numbers. Raises ModelNotFound."""
@@ -160,25 +171,37 @@ class Catalog:
         wanted: bool,  # noqa: FBT001 - reads well at the call
         keep_alive: float | None = None,
         dtype: str = "",
+        *,
+        pinned: bool = False,
     ) -> None:
         """Say whether a version should be loaded, now and after a restart.
 
-        Raises ModelNotFound where a version that is not there is wanted.
+        What is pinned stays so until it is not wanted. Raises ModelNotFound where a version that
+        is not there is wanted.
         """
         if wanted:
             self.resolve(ModelRef(model_id, version))
             self._db.execute(
-                "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?)",
-                (model_id, version, keep_alive, dtype),
+                "INSERT INTO wanted VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (model_id, version) "
+                "DO UPDATE SET keep_alive = ?3, dtype = ?4, pinned = max(pinned, ?5)",
+                (model_id, version, keep_alive, dtype, int(pinned)),
             )
         else:
             self._db.execute(
                 "DELETE FROM wanted WHERE model_id = ? AND version = ?", (model_id, version)
             )
 
+    def pinned(self, model_id: str, version: int) -> bool:
+        """Whether a version is wanted by its number."""
+        row = self._one(
+            "SELECT pinned FROM wanted WHERE model_id = ? AND version = ?", model_id, version
+        )
+        return row is not None and bool(row["pinned"])
+
     def wanted(self) -> list[WantedRecord]:
         """The versions that should be loaded."""
-        return [WantedRecord(*row) for row in self._all("SELECT * FROM wanted ORDER BY 1, 2")]
+        rows = self._all("SELECT * FROM wanted ORDER BY 1, 2")
+        return [WantedRecord(**{**row, "pinned": bool(row["pinned"])}) for row in map(dict, rows)]
 
     def _model(self, row: sqlite3.Row) -> ModelRecord:
         model_id = row["model_id"]
@@ -192,17 +215,6 @@ class Catalog:
             aliases={alias["alias"]: alias["version"] for alias in aliases},
             live=self.resolve(ModelRef(model_id)),
             version_count=count["n"] if count else 0,
-        )
-
-    def _aliased(self, model_id: str, alias: str) -> int | None:
-        row = self._one(
-            "SELECT version FROM aliases WHERE model_id = ? AND alias = ?", model_id, alias
-        )
-        return row["version"] if row else None
-
-    def _point(self, model_id: str, alias: str, version: int) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (model_id, alias, version)
         )
 
     def _not_found(self, ref: ModelRef) -> ModelNotFound:

@@ -62,12 +62,16 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WantedRecord(msgspec.Struct, frozen=True):
-    """A version that should be loaded; `keep_alive` in seconds, negative never, None default."""
+    """A version that should be loaded; `keep_alive` in seconds, negative never, None default.
+
+    A `pinned` one was asked for by its number, so no alias that moves takes it out of memory.
+    """
 
     model_id: str
     version: int
     keep_alive: float | None
     dtype: str
+    pinned: bool = False
 
 
 class DatasetVersionRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,6 +114,41 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX evaluations_by_version ON evaluations (model_id, version);
     """,
+    """
+    CREATE TABLE promotions (
+      position        INTEGER PRIMARY KEY AUTOINCREMENT,
+      model_id        TEXT    NOT NULL REFERENCES models ON DELETE CASCADE,
+      alias           TEXT    NOT NULL,
+      version         INTEGER NOT NULL,
+      previous        INTEGER,
+      cause           TEXT    NOT NULL CHECK (cause IN ('PROMOTED', 'SET', 'PUBLISHED')),
+      operation_id    TEXT    NOT NULL,
+      create_time     INTEGER NOT NULL,
+      watching        TEXT,
+      probation_end   INTEGER,
+      rollback_time   INTEGER,
+      rollback_reason TEXT    NOT NULL DEFAULT '',
+      automatic       INTEGER NOT NULL DEFAULT 0 CHECK (automatic IN (0, 1))
+    ) STRICT;
+    CREATE INDEX promotions_by_alias ON promotions (model_id, alias, position);
+
+    CREATE TABLE gate_policies (
+      model_id   TEXT NOT NULL REFERENCES models ON DELETE CASCADE,
+      alias      TEXT NOT NULL,
+      conditions TEXT NOT NULL,
+      PRIMARY KEY (model_id, alias)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE probes (
+      digest   TEXT NOT NULL, -- of the version's manifest
+      setting  TEXT NOT NULL, -- what computed it, where bits may differ
+      numbers  TEXT NOT NULL,
+      PRIMARY KEY (digest, setting)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Wanted by its number, not through an alias that may move.
+    ALTER TABLE wanted ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));
+    """,
 )
 
 

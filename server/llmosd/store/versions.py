@@ -1,5 +1,7 @@
 """Versions of models on disk: <state>/models/ID/N/, published and kept as `folders` says."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -43,6 +45,14 @@ class VersionStore(VersionFolders):
         if digest_of(manifest) != digest:
             raise DataCorrupt("the model's manifest is not the one that was installed")
         self.check_sizes(model_id, version, decode_manifest(manifest).files)
+
+    def verify(self, model_id: str, version: int, digest: str) -> None:
+        """As `check`, and raise DataCorrupt where a byte is not as it was installed. Reads all."""
+        self.check(model_id, version, digest)
+        for name, entry in self.manifest(model_id, version).files.items():
+            with os.fdopen(self.open_file(model_id, version, name), "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                    raise DataCorrupt(f'file "{name}" differs from its digest: install it again')
 
     def manifest(self, model_id: str, version: int) -> Manifest:
         """Read manifest.json."""

@@ -30,6 +30,8 @@ from llmosd.supervisor.admission import Admission
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 5.0
+# Why an engine refuses a request by its own fault, not the request's or the moment's.
+_FAULTS = frozenset({"INTERNAL", "DATA_CORRUPT"})
 
 
 class Listener:
@@ -62,6 +64,7 @@ class EngineHandle:
         self.order = order
         self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self.load = EngineLoad([0] * 3, [0] * 3, [], 0.0, 0.0, 0.0, 0.0, 0, 0)
+        self.ended = self.faults = 0  # requests, and those that failed by the engine's fault
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits
@@ -179,6 +182,8 @@ class EngineHandle:
         code = await self._child.ended()
         if not self._stopping:
             _log.error("engine_lost", engine=self._child.name, reason=reason, status=code)
+            self.ended += len(self._listeners)
+            self.faults += len(self._listeners)
             self._fail_all(EngineLost("the model's process was lost; try again", retry_after=1.0))
             self.on_lost()
 
@@ -191,6 +196,7 @@ class EngineHandle:
         elif isinstance(message, Rejected):
             listener = self._listeners.get(message.id)
             if listener is not None:
+                self.faults += message.failure.reason in _FAULTS
                 self._close(message.id)
                 listener.on_failed(message.failure.error())
 
@@ -219,6 +225,7 @@ class EngineHandle:
         """Count one answer, or all, as ended; forget the generation with its last one."""
         self._open[identifier].discard(choice)
         if choice < 0 or not self._open[identifier]:
+            self.ended += 1
             del self._open[identifier], self._listeners[identifier]
             self._admission.leave(identifier)
             if not self._listeners:

@@ -17,6 +17,8 @@ from llmosd.jobs.messages import (
     AnyResult,
     AnySpec,
     DatasetResult,
+    ExportResult,
+    ExportSpec,
     ImportResult,
     ImportSpec,
     IngestSpec,
@@ -47,6 +49,11 @@ class JobRunner:
     async def run(
         self, name: str, spec: ImportSpec, report: Callable[[JobProgress], None]
     ) -> ImportResult: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: ExportSpec, report: Callable[[JobProgress], None]
+    ) -> ExportResult: ...
 
     @overload
     async def run(

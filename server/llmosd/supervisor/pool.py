@@ -28,6 +28,7 @@ from llmosd.store.versions import VersionStore
 from llmosd.supervisor.engine_handle import EngineHandle
 from llmosd.supervisor.launcher import Launcher
 from llmosd.supervisor.memory import Estimate
+from llmosd.supervisor.pins import Pins
 from llmosd.supervisor.planner import Planner
 from llmosd.supervisor.resident import Resident, State
 
@@ -36,6 +37,8 @@ _FIRST_BACKOFF, _MOST_BACKOFF = 0.2, 30.0
 _STABLE_SECONDS = 60.0
 # Between two turns of a conversation a machine is not idle.
 _MOMENT_SECONDS = 1.0
+# Between two looks at a version that is to go.
+_RETIRE_SECONDS = 0.02
 
 Report = Callable[[Loading], None]
 
@@ -74,6 +77,7 @@ class ModelPool:
         self._launcher = launcher
         self._measure = resident_bytes
         self.planner = Planner(config, store, resident_bytes)
+        self.pins = Pins()
         self._residents: dict[str, Resident] = {}
         self._lock = asyncio.Lock()  # one transition at a time keeps the memory estimates true
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,14 +194,36 @@ class ModelPool:
             assert resident.handle is not None
             return resident.handle
 
+    async def retire(self, record: VersionRecord, wanted_again: Callable[[], bool]) -> bool:
+        """Unload a version once nobody uses it; new requests may still begin to.
+
+        Returns whether it was unloaded; not where `wanted_again()` came true before, or somebody
+        else unloaded it.
+        """
+        resident = self._residents.get(record.name)
+        while resident is not None and not wanted_again():
+            if self._unused(resident):
+                async with self._lock:
+                    if self._residents.get(record.name) is not resident:
+                        return False
+                    if self._unused(resident) and not wanted_again():
+                        del self._residents[record.name]
+                        resident.state = State.UNLOADING
+                        self.on_change()
+                        await self._stop(resident, 0.0)
+                        return True
+            await asyncio.sleep(_RETIRE_SECONDS)
+            resident = self._residents.get(record.name)
+        return False
+
     async def run_idle_unload(self) -> None:
         """Unload what nobody used for its keep-alive; runs until cancelled."""
         while True:
             await asyncio.sleep(0.5)
             for resident in self.residents():
-                if resident.expired and not self._lock.locked():
+                if self._expired(resident) and not self._lock.locked():
                     async with self._lock:
-                        if resident.expired:
+                        if self._expired(resident):
                             _log.info("model_idle", model=resident.record.name)
                             await self._rest(resident)
 
@@ -250,9 +276,11 @@ class ModelPool:
         """Evict idle models, least recently used first, until the estimate fits."""
         if self.planner.room < need.total:
             await self._launcher.release()
-        idle = sorted((r for r in self.residents() if r.evictable), key=lambda r: r.last_use)
+        idle = sorted((r for r in self.residents() if self._evictable(r)), key=lambda r: r.last_use)
         while self.planner.room < need.total and idle:
             victim = idle.pop(0)
+            if not self._evictable(victim):  # somebody asked while another one was evicted
+                continue
             _log.info("model_evicted", model=victim.record.name, room_for=record.name)
             await self._rest(victim)
         room = self.planner.room
@@ -262,6 +290,17 @@ class ModelPool:
                 "unload a model, or set kv_cache_bytes lower",
                 metadata={"needed_bytes": str(need.total), "available_bytes": str(room)},
             )
+
+    def _unused(self, resident: Resident) -> bool:
+        """Whether no request that has begun needs it."""
+        busy = resident.handle is not None and resident.handle.num_generations > 0
+        return not busy and resident.record.name not in self.pins
+
+    def _evictable(self, resident: Resident) -> bool:
+        return resident.handle is not None and self._unused(resident)
+
+    def _expired(self, resident: Resident) -> bool:
+        return resident.expired and resident.record.name not in self.pins
 
     async def _rest(self, resident: Resident) -> None:
         """Take a wanted model out of memory until it is asked for."""
@@ -277,6 +316,9 @@ class ModelPool:
 
     def _lost(self, resident: Resident) -> None:
         """Start a lost engine again, later each time it fails soon."""
+        if resident.handle is not None:
+            resident.past_ended += resident.handle.ended
+            resident.past_faults += resident.handle.faults
         resident.handle = None
         if resident.record.name not in self._residents or self._draining:
             return

@@ -34,6 +34,8 @@ class Resident:
         self.failure: LlmosError | None = None
         self.restarts = 0
         self.recent_losses = 0
+        self.past_ended = 0
+        self.past_faults = 0
         self.estimated = 0
         self.bytes_before = 0
         self.bytes_loaded = 0
@@ -45,9 +47,14 @@ class Resident:
         self.last_use = time.monotonic()
 
     @property
-    def evictable(self) -> bool:
-        """Loaded, and nothing runs."""
-        return self.handle is not None and self.handle.num_generations == 0
+    def ended(self) -> int:
+        """Requests that its processes brought to an end, one way or another."""
+        return self.past_ended + (self.handle.ended if self.handle else 0)
+
+    @property
+    def faults(self) -> int:
+        """Of these, the ones that failed by the version's or its process's own fault."""
+        return self.past_faults + (self.handle.faults if self.handle else 0)
 
     @property
     def expired(self) -> bool:

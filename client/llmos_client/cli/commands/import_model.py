@@ -17,9 +17,12 @@ from llmos_client.cli.options import Command, Settings, pass_settings
     type=click.Choice(["float32", "float16", "bfloat16"]),
     help="How weights are kept; as they are by default.",
 )
+@click.option(
+    "--alias", default="", metavar="NAME", help="The new version's alias, as candidate; else live."
+)
 @pass_settings
 def command(
-    settings: Settings, path: Path, name: str | None, license_: str, dtype: str | None
+    settings: Settings, path: Path, name: str | None, license_: str, dtype: str | None, alias: str
 ) -> None:
     """Install a .gguf file, or a folder as on the Hugging Face Hub."""
     from llmos_client.cli.install import Plan, install, print_installed
@@ -37,6 +40,6 @@ def command(
         files = read_files(found.paths, progress)
         digest = f"#sha256:{files[0].sha256}" if found.format == "gguf" else ""
         source = f"file:{path.resolve().name}{digest}"
-        plan = Plan(model_id, files, found.format, license_, source, dtype)
+        plan = Plan(model_id, files, found.format, license_, source, dtype, alias)
         version = install(client, plan, progress)
     print_installed(settings, version, began)

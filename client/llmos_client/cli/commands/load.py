@@ -1,23 +1,11 @@
 """llmos load: make a model ready to answer."""
 
-import re
 import time
 
 import click
 
+from llmos_client.cli.durations import read_duration
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _read_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read seconds; negative means never."""
-    if value is None or value == "never":
-        return value if value is None else -1.0
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", value)
-    if match is None:
-        raise click.BadParameter("as 90s, 10m, 2h, or never", ctx, param)
-    return float(match[1]) * _UNITS[match[2]]
 
 
 @click.command("load", cls=Command)
@@ -25,7 +13,7 @@ def _read_duration(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option(
     "--keep-alive",
     metavar="DURATION",
-    callback=_read_duration,
+    callback=read_duration,
     help="Unload after this long without a request, as 10m; or never.",
 )
 @click.option(

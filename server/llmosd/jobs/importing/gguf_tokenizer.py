@@ -116,12 +116,12 @@ def _merge(text: str) -> tuple[str, str]:
 
 def _byte_level(vocabulary: Vocabulary) -> Tokenizer:
     """Byte-level BPE (Radford et al., 2019), tokenizer.ggml.model "gpt2"."""
-    if vocabulary.pre not in _PRE_TOKENIZERS:
+    if vocabulary.pre not in PRE_TOKENIZERS:
         raise InvalidModelFile(
             f"GGUF: pre-tokenizer {shown(vocabulary.pre)} is not supported, only "
-            f"{', '.join(_PRE_TOKENIZERS)}"
+            f"{', '.join(PRE_TOKENIZERS)}"
         )
-    pre = _PRE_TOKENIZERS[vocabulary.pre]
+    pre = PRE_TOKENIZERS[vocabulary.pre]
     ids = {token: index for index, token in enumerate(vocabulary.tokens)}
     tokenizer = Tokenizer(models.BPE(ids, vocabulary.merges, ignore_merges=pre.whole_words))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pre.steps())
@@ -187,7 +187,7 @@ def _defaults(
         if vocabulary.kinds[index] == _CONTROL
     }
     ends += [controls.get(text) for text in _ENDS]
-    pre = _PRE_TOKENIZERS.get(vocabulary.pre)
+    pre = PRE_TOKENIZERS.get(vocabulary.pre)
     default = adds_bos or (pre is not None and pre.adds_bos)
     add_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", default))
     return GenerationDefaults(
@@ -225,7 +225,7 @@ def _split_steps(pattern: str) -> Callable[[], list[Any]]:
 
 _LLAMA_BPE = _PreTokenizer(_split_steps(_LLAMA3), whole_words=True, adds_bos=True)
 
-_PRE_TOKENIZERS = {
+PRE_TOKENIZERS = {
     "default": _PreTokenizer(_gpt2_steps),
     "gpt-2": _PreTokenizer(_gpt2_steps),
     "smollm": _PreTokenizer(_digits_steps),

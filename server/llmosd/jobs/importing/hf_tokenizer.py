@@ -117,7 +117,7 @@ def _sampling(generation: Object) -> dict[str, Any]:
     if not fields.flag("do_sample", default=False):
         return {}
     found: dict[str, Any] = {}
-    for key, (least, most) in _SAMPLING.items():
+    for key, (least, most) in SAMPLING.items():
         if not fields.has(key):
             continue
         value = fields.integer(key) if key == "top_k" else fields.number(key)
@@ -130,7 +130,7 @@ def _sampling(generation: Object) -> dict[str, Any]:
 
 
 # As in llmos.v1.SamplingParameters.
-_SAMPLING = {
+SAMPLING = {
     "temperature": (0.0, 10.0),
     "top_p": (1e-6, 1.0),
     "top_k": (0, (1 << 31) - 1),

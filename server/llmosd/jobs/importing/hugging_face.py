@@ -12,6 +12,7 @@ from llmosd.jobs.importing.bounds import check_memory
 from llmosd.jobs.importing.hf_config import hf_config
 from llmosd.jobs.importing.hf_tokenizer import hf_chat_template, hf_generation, hf_tokenizer
 from llmosd.jobs.importing.json_files import load_object
+from llmosd.jobs.importing.own import is_own, read_own_config, read_own_generation
 from llmosd.jobs.importing.safetensors_reader import SafetensorsFile
 from llmosd.jobs.importing.source import Source
 from llmosd.jobs.importing.strangers import shown
@@ -23,7 +24,7 @@ _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
 _REDUNDANT = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|attn\.(bias|masked_bias))")
 
 # Hugging Face keeps these of GPT-2 as Conv1D, [inputs, outputs].
-_CONV1D = re.compile(
+CONV1D = re.compile(
     r"transformer\.h\.\d+\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight"
 )
 
@@ -34,9 +35,15 @@ def open_hugging_face(files: Mapping[str, Path], memory_bytes: int) -> Iterator[
     if "config.json" not in files:
         raise InvalidModelFile("config.json is missing")
     raw = load_object(files["config.json"], "config.json")
-    config = hf_config(raw)
+    own = is_own(raw)
+    config = read_own_config(raw) if own else hf_config(raw)
     check_memory(config, memory_bytes)
     tokenizer = hf_tokenizer(files, config.vocab_size)
+    generation = (
+        read_own_generation(files, tokenizer, config.vocab_size)
+        if own
+        else hf_generation(files, raw, tokenizer)
+    )
     with ExitStack() as stack:
         opened = [
             stack.enter_context(SafetensorsFile(files[name], name, memory_bytes))
@@ -44,9 +51,9 @@ def open_hugging_face(files: Mapping[str, Path], memory_bytes: int) -> Iterator[
         ]
         yield Source(
             config=config,
-            weights=_weights(opened, config),
+            weights=_weights(opened, config, own=own),
             tokenizer=tokenizer.to_str(),
-            generation=hf_generation(files, raw, tokenizer),
+            generation=generation,
             chat_template=hf_chat_template(files),
             license="",
         )
@@ -70,15 +77,16 @@ def _weight_files(files: Mapping[str, Path]) -> list[str]:
     return names
 
 
-def _weights(opened: list[SafetensorsFile], config: ModelConfig) -> dict[str, Weight]:
+def _weights(opened: list[SafetensorsFile], config: ModelConfig, *, own: bool) -> dict[str, Weight]:
     """The weights that `config` expects; raises InvalidModelFile for any other set of them."""
+    on_hub = config.architecture == "gpt2" and not own
     places: dict[str, tuple[SafetensorsFile, str]] = {}
     for file in opened:
         for stored in file.tensors:
             if stored in places:
                 raise InvalidModelFile(f"{file.name}: tensor {shown(stored)} is in two files")
             places[stored] = (file, stored)
-    if config.architecture == "gpt2" and not any(n.startswith("transformer.") for n in places):
+    if on_hub and not any(n.startswith("transformer.") for n in places):
         # The Hub's gpt2 was saved without its head, and so without the prefix.
         places = {
             n if n.startswith("lm_head.") else f"transformer.{n}": p for n, p in places.items()
@@ -89,7 +97,7 @@ def _weights(opened: list[SafetensorsFile], config: ModelConfig) -> dict[str, We
             raise InvalidModelFile(f"{opened[0].name}: weight {name} is missing")
         file, stored = places.pop(name)
         weight = file.weight(stored)
-        if config.architecture == "gpt2" and _CONV1D.fullmatch(name) and len(weight.shape) == 2:
+        if on_hub and CONV1D.fullmatch(name) and len(weight.shape) == 2:
             weight = transposed(weight)
         if weight.shape != shape:
             raise InvalidModelFile(

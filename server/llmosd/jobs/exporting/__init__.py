@@ -1,0 +1,1 @@
+"""Versions of the store as files for other programs: the way back of `jobs.importing`."""
