@@ -17,6 +17,7 @@ DATA = {
     "architectures.dtypes",
     "architectures.families",
     "jobs.evaluating.specs",
+    "jobs.feedback.specs",
     "jobs.messages",
     "jobs.optimizing.specs",
     "jobs.specs",
@@ -28,7 +29,11 @@ DATA = {
 }
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {
-    "daemon": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),
+    "daemon": (
+        {"composition", "rpc", "operations", "supervisor", "store", "text", *BASE},
+        set(),
+    ),
+    "composition": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),
     "__main__": ({"daemon", *BASE}, set()),
     "rpc": (
         {"operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},

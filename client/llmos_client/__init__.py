@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import EngineLostError as EngineLostError
     from llmos_client.errors import EvaluationNotFoundError as EvaluationNotFoundError
     from llmos_client.errors import FeatureUnavailableError as FeatureUnavailableError
+    from llmos_client.errors import FeedbackNotFoundError as FeedbackNotFoundError
     from llmos_client.errors import FieldViolation as FieldViolation
     from llmos_client.errors import GateRefusedError as GateRefusedError
     from llmos_client.errors import GenerationInProgressError as GenerationInProgressError
@@ -77,6 +78,12 @@ if TYPE_CHECKING:
     from llmos_client.evaluations import Suite as Suite
     from llmos_client.exports import Export as Export
     from llmos_client.exports import ExportedFile as ExportedFile
+    from llmos_client.feedback import Feedback as Feedback
+    from llmos_client.feedback import FeedbackKind as FeedbackKind
+    from llmos_client.feedback import Forgotten as Forgotten
+    from llmos_client.feedback import LearnResult as LearnResult
+    from llmos_client.feedback import ModelRating as ModelRating
+    from llmos_client.feedback import Ratings as Ratings
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -115,7 +122,9 @@ if TYPE_CHECKING:
     from llmos_client.optimizations import SweepTrial as SweepTrial
     from llmos_client.options import EvaluateOptions as EvaluateOptions
     from llmos_client.options import EvaluationPart as EvaluationPart
+    from llmos_client.options import FeedbackOptions as FeedbackOptions
     from llmos_client.options import GenerateOptions as GenerateOptions
+    from llmos_client.options import LearnOptions as LearnOptions
     from llmos_client.options import Message as Message
     from llmos_client.options import MessageLike as MessageLike
     from llmos_client.options import OptimizeOptions as OptimizeOptions
@@ -164,8 +173,10 @@ _HOMES = {
     "EvaluateOptions": "options",
     "EvaluationPart": "options",
     "EventStream": "streams",
+    "FeedbackOptions": "options",
     "GenerateOptions": "options",
     "GenerationStream": "streams",
+    "LearnOptions": "options",
     "LocalFile": "upload",
     "Message": "options",
     "MessageLike": "options",
@@ -175,8 +186,8 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "evaluations", "exports", "generations", "latents", "loads", "operations",
-    "optimizations", "promotions", "results", "training",
+    "datasets", "errors", "evaluations", "exports", "feedback", "generations", "latents", "loads",
+    "operations", "optimizations", "promotions", "results", "training",
 )  # fmt: skip
 
 

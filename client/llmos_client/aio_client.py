@@ -13,6 +13,7 @@ from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_export_methods import AsyncExportMethods
+from llmos_client.aio_feedback_methods import AsyncFeedbackMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
 from llmos_client.aio_optimization_methods import AsyncOptimizationMethods
 from llmos_client.aio_promotion_methods import AsyncPromotionMethods
@@ -30,6 +31,7 @@ class AsyncClient(
     AsyncTrainingMethods,
     AsyncEvaluationMethods,
     AsyncOptimizationMethods,
+    AsyncFeedbackMethods,
     AsyncLatentMethods,
     AsyncPromotionMethods,
     AsyncExportMethods,

@@ -8,6 +8,7 @@ from llmos_client import calls, calls_scoring, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.export_methods import ExportMethods
+from llmos_client.feedback_methods import FeedbackMethods
 from llmos_client.generations import Generation
 from llmos_client.latent_methods import LatentMethods
 from llmos_client.loads import Load
@@ -25,6 +26,7 @@ class Client(
     TrainingMethods,
     EvaluationMethods,
     OptimizationMethods,
+    FeedbackMethods,
     LatentMethods,
     PromotionMethods,
     ExportMethods,

@@ -110,6 +110,12 @@ class EvaluationNotFoundError(LlmosError):
     reason = "EVALUATION_NOT_FOUND"
 
 
+class FeedbackNotFoundError(LlmosError):
+    """No such feedback."""
+
+    reason = "FEEDBACK_NOT_FOUND"
+
+
 class InvalidDatasetError(LlmosError):
     """Rows of the dataset are not what they should be; `violations` name their lines."""
 

@@ -139,3 +139,35 @@ class OptimizeOptions(TypedDict, total=False):
     max_examples: int | None
     max_metric_regression: float | None
     request_id: str
+
+
+class FeedbackOptions(TypedDict, total=False):
+    """What is said about an answer beside its kind; see Client.create_feedback."""
+
+    choice: int
+    edit: str
+    other: str
+    other_choice: int
+    comment: str
+    consent: bool
+    subject: str
+
+
+class LearnOptions(TypedDict, total=False):
+    """How a model learns from feedback.
+
+    `objective` is "kto", "sft" or "dpo", `settings` as in train_model. Rows of `replay` are
+    mixed in; what gets worse on `evaluate_on` by more than `max_metric_regression` is not promoted.
+    """
+
+    objective: str | None
+    method: str | None
+    settings: Mapping[str, Any] | None
+    replay: str
+    replay_share: float | None
+    max_tenant_share: float | None
+    evaluate_on: Sequence[EvaluationPart | str]
+    max_metric_regression: float | None
+    promote: bool
+    min_rows: int | None
+    request_id: str

@@ -38,6 +38,7 @@ def model_version(proto: model_pb2.ModelVersion) -> results.ModelVersion:
         source=proto.source,
         chat=proto.chat,
         residency=_residency(proto.residency),
+        notes=tuple(proto.notes),
     )
 
 

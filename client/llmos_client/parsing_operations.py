@@ -6,6 +6,7 @@ from typing import Any
 from llmos.v1 import (
     dataset_pb2,
     evaluation_pb2,
+    feedback_service_pb2,
     model_pb2,
     model_service_pb2,
     operation_service_pb2,
@@ -18,6 +19,7 @@ from llmos_client import (
     parsing,
     parsing_datasets,
     parsing_evaluations,
+    parsing_feedback,
     parsing_promotions,
     training,
 )
@@ -155,6 +157,7 @@ _RESPONSES: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (model_service_pb2.LoadModelResponse, parsing.load_result),
     (model_service_pb2.UnloadModelResponse, parsing.unload_result),
     (training_service_pb2.TrainModelResponse, _trained),
+    (feedback_service_pb2.LearnFromFeedbackResponse, parsing_feedback.learned),
     (optimization_service_pb2.OptimizeModelResponse, _optimized),
     (optimization_service_pb2.SweepTrainingResponse, _swept),
     (model_service_pb2.PromoteModelVersionResponse, parsing_promotions.result),

@@ -132,6 +132,7 @@ class ModelVersion:
     source: str
     chat: bool
     residency: Residency
+    notes: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

@@ -12,6 +12,7 @@ from llmos.v1 import (
     admin_service_pb2_grpc,
     dataset_service_pb2_grpc,
     evaluation_service_pb2_grpc,
+    feedback_service_pb2_grpc,
     generation_service_pb2_grpc,
     latent_service_pb2_grpc,
     model_service_pb2_grpc,
@@ -94,6 +95,7 @@ class Stubs:
         self.models = _stub(model_service_pb2_grpc.ModelServiceStub, channel)
         self.datasets = _stub(dataset_service_pb2_grpc.DatasetServiceStub, channel)
         self.evaluations = _stub(evaluation_service_pb2_grpc.EvaluationServiceStub, channel)
+        self.feedback = _stub(feedback_service_pb2_grpc.FeedbackServiceStub, channel)
         self.latent = _stub(latent_service_pb2_grpc.LatentServiceStub, channel)
         self.optimization = _stub(optimization_service_pb2_grpc.OptimizationServiceStub, channel)
         self.scoring = _stub(scoring_service_pb2_grpc.ScoringServiceStub, channel)

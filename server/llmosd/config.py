@@ -45,6 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         drain_seconds: how long running generations may go on when a model or the daemon stops.
         max_upload_bytes: of one model.
         max_dataset_bytes: of one upload of a dataset.
+        feedback_retention_days: feedback that is older is deleted; 0: none is.
     """
 
     state_dir: str = ""
@@ -70,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     drain_seconds: float = 30.0
     max_upload_bytes: int = 64 * 1024**3
     max_dataset_bytes: int = 16 * 1024**3
+    feedback_retention_days: float = 0.0
 
     @property
     def state(self) -> Path:
@@ -148,6 +150,7 @@ def _check(config: Config) -> None:
         "max_queue",
         "draft_tokens",
         "drain_seconds",
+        "feedback_retention_days",
     )
     if config.log_level not in levels:
         raise ConfigError(f"log_level: {config.log_level!r} is not one of {', '.join(levels)}")

@@ -9,48 +9,20 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from llmosd import __version__, device
+from llmosd.composition import Ground, compose
 from llmosd.config import Config
+from llmosd.errors import LlmosError
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
-from llmosd.rpc import batch, evaluations, optimizations, sweeps
-from llmosd.rpc.admin_servicer import AdminServicer
-from llmosd.rpc.batch import Batches
-from llmosd.rpc.dataset_servicer import DatasetServicer
-from llmosd.rpc.datasets import Datasets
-from llmosd.rpc.encoder import Encoder
-from llmosd.rpc.evaluation_servicer import EvaluationServicer
-from llmosd.rpc.evaluations import Evaluations
-from llmosd.rpc.exports import Exports
-from llmosd.rpc.gates import LicenseGate, NoEvaluations
-from llmosd.rpc.generation_servicer import GenerationServicer
-from llmosd.rpc.generator import Generator
-from llmosd.rpc.heads import Heads
 from llmosd.rpc.inside_jobs import JobStarter
-from llmosd.rpc.latent_servicer import LatentServicer
-from llmosd.rpc.model_servicer import ModelServicer
-from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
-from llmosd.rpc.optimization_servicer import OptimizationServicer
-from llmosd.rpc.optimizations import Optimizations
-from llmosd.rpc.probation import Probations
-from llmosd.rpc.promoter import Promoter
-from llmosd.rpc.publishing import Publisher
-from llmosd.rpc.scoring_servicer import ScoringServicer
-from llmosd.rpc.self_check import SelfCheck
-from llmosd.rpc.server import Server, Servicers
-from llmosd.rpc.sweeps import Sweeps
-from llmosd.rpc.text_models import TextModels
-from llmosd.rpc.tokenization_servicer import TokenizationServicer
-from llmosd.rpc.training_servicer import TrainingServicer
-from llmosd.rpc.training_spec import TrainingSpecs
-from llmosd.rpc.upload import Uploads
+from llmosd.rpc.server import Server
 from llmosd.sd_notify import notify
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
@@ -66,6 +38,7 @@ from llmosd.text.templates import TemplateRenderer
 _log = structlog.get_logger()
 _SOCKET_MODE = 0o660
 _DRAIN_NOTICE_SECONDS = 0.1
+_DAY_SECONDS = 86_400.0
 
 
 class AlreadyRunning(Exception):
@@ -115,9 +88,9 @@ class _Daemon:
         )
         self._operations = OperationManager(journal, self._durable)
         self._renderer = TemplateRenderer()
-        servicers = self._servicers()
-        self._server = Server(servicers, self._pool)
-        self._stop_watching = servicers.admin.stop
+        shutil.rmtree(config.state / "scratch", ignore_errors=True)
+        self._parts = compose(self._ground())
+        self._server = Server(self._parts.servicers, self._pool)
         self._restore_wanted()
         self._durable.restore()
         if not self._durable.processes():
@@ -136,8 +109,9 @@ class _Daemon:
         tasks = [
             asyncio.create_task(self._pool.run_idle_unload()),
             asyncio.create_task(self._follow_changes(changes)),
+            asyncio.create_task(self._expire_feedback()),
         ]
-        self._probations.restore()
+        self._parts.probations.restore()
         _log.info("ready", version=__version__, address=address, pid=os.getpid())
         notify("READY=1", f"STATUS=serving on {address}")
         self._launcher.prepare()
@@ -155,13 +129,13 @@ class _Daemon:
         """NOT_SERVING first; running generations may finish; then everything ends."""
         grace = self._config.drain_seconds
         await self._server.drain()
-        self._stop_watching()
-        await self._probations.close()
+        self._parts.servicers.admin.stop()
+        await self._parts.probations.close()
         await asyncio.sleep(_DRAIN_NOTICE_SECONDS)  # health watchers hear it before calls fail
         await asyncio.gather(
             self._server.stop(grace), self._pool.drain(grace), self._operations.stop(grace)
         )
-        await self._promoter.close()
+        await self._parts.promoter.close()
         await self._renderer.close()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
@@ -169,94 +143,30 @@ class _Daemon:
             await changes.get()
             await self._server.update_models()
 
-    def _servicers(self) -> Servicers:
-        catalog, store, pool, operations = (
-            self._catalog, self._store, self._pool, self._operations,
-        )  # fmt: skip
-        texts = TextModels(store, self._renderer)
-        heads = Heads(store)
-        generator = Generator(catalog, texts, pool, heads)
-        most = self._config.max_upload_bytes
-        publisher = Publisher(catalog, store, pool)
-        uploads = Uploads(publisher, store, pool, operations, self._jobs, most)
-        datasets = Datasets(
-            catalog,
-            self._dataset_store,
-            operations,
-            self._jobs,
-            self._config.max_dataset_bytes,
-            self._durable.reads,
+    def _ground(self) -> Ground:
+        return Ground(
+            config=self._config,
+            catalog=self._catalog,
+            store=self._store,
+            datasets=self._dataset_store,
+            evaluations=self._evaluation_folders,
+            pool=self._pool,
+            runner=self._jobs,
+            starter=self._starter,
+            jobs=self._durable,
+            operations=self._operations,
+            renderer=self._renderer,
+            resident_bytes=self._resident_bytes,
         )
-        promoter = self._promoter = Promoter(
-            catalog,
-            pool,
-            texts,
-            [
-                LicenseGate(catalog, store, self._dataset_store),
-                NoEvaluations(),
-                SelfCheck(catalog, store, pool),
-            ],
-        )
-        self._probations = Probations(
-            catalog.aliases, pool, partial(promoter.take_back, automatic=True)
-        )
-        promoter.on_moved = self._probations.watch
-        batches = Batches(generator, datasets, catalog, pool)
-        self._starter.register(batch.KIND, batches.run)
-        self._durable.register(batch.KIND, batches.publish)
-        self._durable.on_stop = self._starter.stop
-        scoring = ScoringServicer(catalog, texts, pool, heads)
-        judge = Evaluations(
-            catalog, self._evaluation_folders, pool, self._jobs, generator, scoring, texts
-        )
-        self._starter.register(evaluations.KIND, judge.run)
-        evaluation = EvaluationServicer(
-            catalog,
-            self._evaluation_folders,
-            heads,
-            datasets,
-            operations,
-            self._durable,
-            self._jobs,
-            judge,
-        )
-        training = TrainingServicer(
-            TrainingSpecs(self._config, catalog, store, self._dataset_store),
-            operations,
-            self._durable,
-            publisher,
-            pool,
-        )
-        makes = Optimizations(catalog, store, pool, self._jobs, publisher, evaluation, operations)
-        sweep = Sweeps(catalog, store, pool, training, operations)
-        self._starter.register(optimizations.KIND, makes.run)
-        self._starter.register(sweeps.KIND, sweep.run)
-        optimization = OptimizationServicer(self._config, catalog, store, datasets, operations)
-        optimization.register(self._durable, makes, sweep)
-        return Servicers(
-            generation=GenerationServicer(generator, catalog, texts, operations),
-            scoring=scoring,
-            latent=LatentServicer(catalog, store, pool, generator, Encoder(texts, pool)),
-            tokenization=TokenizationServicer(catalog, texts),
-            models=ModelServicer(
-                catalog,
-                store,
-                pool,
-                operations,
-                texts,
-                uploads,
-                self._durable,
-                promoter,
-                Exports(catalog, store, self._jobs),
-            ),
-            datasets=DatasetServicer(datasets, operations),
-            operations=OperationsServicer(operations),
-            operation=OperationServicer(operations),
-            training=training,
-            evaluations=evaluation,
-            optimization=optimization,
-            admin=AdminServicer(self._config, pool, generator, self._resident_bytes),
-        )
+
+    async def _expire_feedback(self) -> None:
+        """Once a day, and at start: what is older than people were told goes."""
+        while True:
+            try:
+                await self._parts.book.expire()
+            except LlmosError as error:  # a job reads it: tomorrow, then
+                _log.warning("feedback_not_expired", reason=error.message)
+            await asyncio.sleep(_DAY_SECONDS)
 
     def _restore_wanted(self) -> None:
         """Models that were loaded when the last daemon ended come back on their first request."""

@@ -6,7 +6,7 @@
     ├── PathNotAllowed                                        refused whatever the path holds
     ├── InvalidDataset                                        rows that are not what they should be
     ├── ModelNotFound, DatasetNotFound, EvaluationNotFound,
-    │   OperationNotFound, GenerationNotFound                 no such thing
+    │   FeedbackNotFound, OperationNotFound, GenerationNotFound    no such thing
     ├── RequestIdReused                                       clash with what exists
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
@@ -129,6 +129,12 @@ class EvaluationNotFound(LlmosError):
     """No such evaluation."""
 
     reason = "EVALUATION_NOT_FOUND"
+
+
+class FeedbackNotFound(LlmosError):
+    """No such feedback."""
+
+    reason = "FEEDBACK_NOT_FOUND"
 
 
 class OperationNotFound(LlmosError):

@@ -5,6 +5,11 @@ import sys
 
 import structlog
 
+# Without local variables: they hold what people asked, and what was answered.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure_logging(level: str) -> None:
     """Set up structlog for the process; call once, first."""
@@ -13,7 +18,7 @@ def configure_logging(level: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        _TRACEBACKS,
     ]
     if terminal:
         processors.append(structlog.dev.ConsoleRenderer())

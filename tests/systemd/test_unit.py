@@ -44,6 +44,19 @@ def test_verify_accepts_the_unit(unit):
 
 
 @NO_SYSTEMD
+def test_verify_accepts_the_nightly_units(unit, tmp_path):
+    """The timer, and the service it starts, of a model called tiny."""
+    for end in ("service", "timer"):
+        text = (SYSTEMD / f"llmos-learn@.{end}").read_text()
+        path = tmp_path / f"llmos-learn@tiny.{end}"
+        path.write_text(text.replace("/opt/llmos/bin/llmos", sys.executable))
+        command = ["systemd-analyze", "verify", "--man=no", str(unit), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert "llmos-learn" not in done.stderr
+        assert done.returncode == 0
+
+
+@NO_SYSTEMD
 def test_exposure(unit):
     """systemd's own score of the hardening is below 1.5 of 10."""
     result = subprocess.run(

@@ -257,6 +257,7 @@ def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
     from llmos_client.cli.optimization_view import print_optimization, print_sweep
     from llmos_client.datasets import DatasetVersion
     from llmos_client.evaluations import Evaluation
+    from llmos_client.feedback import LearnResult
     from llmos_client.optimizations import OptimizationResult, SweepResult
     from llmos_client.training import TrainingResult
 
@@ -270,6 +271,8 @@ def _ended(operation: "Operation[Any]", settings: "Settings") -> int:
         if figures:
             click.echo(f"  {figures}")
         click.echo(f"  try: llmos load {version.name}, or llmos show {version.model}")
+    elif isinstance(result, LearnResult):
+        click.echo(result.outcome)
     elif isinstance(result, OptimizationResult):
         print_optimization(result)
     elif isinstance(result, SweepResult):

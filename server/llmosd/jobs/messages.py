@@ -17,6 +17,7 @@ from llmosd.jobs.evaluating.specs import (
     PrepareSpec,
     Report,
 )
+from llmosd.jobs.feedback.specs import FeedbackRows, FeedbackSpec, RateSpec, Ratings
 from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
 from llmosd.jobs.specs import PreprocessSpec
 from llmosd.store.datasets import DatasetKind, DatasetManifest
@@ -119,9 +120,19 @@ AnySpec = (
     | MeasureSpec
     | CompareSpec
     | OptimizeSpec
+    | FeedbackSpec
+    | RateSpec
 )
 AnyResult = (
-    ImportResult | ExportResult | DatasetResult | Prepared | Report | Differences | Optimized
+    ImportResult
+    | ExportResult
+    | DatasetResult
+    | Prepared
+    | Report
+    | Differences
+    | Optimized
+    | FeedbackRows
+    | Ratings
 )
 
 

@@ -24,6 +24,9 @@ from llmosd.jobs.evaluating.prepare import prepare
 from llmosd.jobs.evaluating.specs import CompareSpec, MeasureSpec, PrepareSpec
 from llmosd.jobs.exporting.export import export_model
 from llmosd.jobs.faults import as_ours
+from llmosd.jobs.feedback.export import export
+from llmosd.jobs.feedback.ratings import rate
+from llmosd.jobs.feedback.specs import FeedbackSpec, RateSpec
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
@@ -56,6 +59,8 @@ _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     MeasureSpec: measure,
     CompareSpec: compare,
     OptimizeSpec: _optimize,
+    FeedbackSpec: export,
+    RateSpec: rate,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

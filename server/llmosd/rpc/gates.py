@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from llmos.v1 import evaluation_pb2
+from llmos.v1 import evaluation_service_pb2 as pb
 from llmosd.errors import DatasetNotFound, GateRefused, ModelNotFound
+from llmosd.jobs.evaluating.specs import SUITES
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc.caller import InsideCall
+from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.licenses import restriction
+from llmosd.rpc.regressions import regression
+from llmosd.rpc.suboperations import ended
 from llmosd.store.aliases import Condition
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
@@ -92,19 +100,82 @@ class LicenseGate:
         return record.license, [source or ""]
 
 
-class NoEvaluations:
-    """Stands for the gate of evaluations where there is none: conditions cannot hold unseen."""
+class EvaluationGate:
+    """What evaluations must show: they are made now, by the engine that is to serve.
 
-    loaded = False
+    A condition's suite is "suites/ID" or a dataset, by its name as an evaluation takes it.
+    """
+
+    loaded = True
+
+    def __init__(self, evaluations: EvaluationServicer, operations: OperationManager) -> None:
+        self._evaluations = evaluations
+        self._operations = operations
 
     async def check(
         self, record: VersionRecord, against: VersionRecord | None, asked: Asked
     ) -> None:
-        """See Gate."""
-        del against
-        if asked.conditions:
-            raise GateRefused.of(
-                "evaluation",
-                f"nothing shows that {record.name} meets the condition on "
-                f'"{asked.conditions[0].suite}": this daemon has no evaluations',
+        """See Gate; raises also what an evaluation may end in."""
+        if not asked.conditions:
+            return
+        suites = list(dict.fromkeys(each.suite for each in asked.conditions))
+        now = await self._values(record, suites)
+        was: dict[tuple[str, str], float] = {}
+        compared = [each.suite for each in asked.conditions if each.max_regression is not None]
+        if compared and against is not None:
+            was = await self._values(against, list(dict.fromkeys(compared)))
+        for condition in asked.conditions:
+            key = condition.suite, condition.metric
+            if key not in now:
+                known = ", ".join(metric for suite, metric in now if suite == condition.suite)
+                raise _refused(condition, record, f"gives no {condition.metric}; it gives {known}")
+            _check(condition, record, now[key], was.get(key))
+
+    async def _values(
+        self, record: VersionRecord, suites: list[str]
+    ) -> dict[tuple[str, str], float]:
+        """(suite, metric) to value."""
+        request = pb.EvaluateModelRequest(
+            model=record.name, parts=[_part(suite) for suite in suites]
+        )
+        started = await self._evaluations.EvaluateModel(request, InsideCall(""))
+        made = evaluation_pb2.Evaluation()
+        (await ended(self._operations, started.name)).Unpack(made)
+        return {
+            (suite, metric.name): metric.value
+            for suite, result in zip(suites, made.results, strict=True)
+            for metric in result.metrics
+        }
+
+
+def _part(suite: str) -> pb.EvaluationPart:
+    if suite.startswith(SUITES):
+        return pb.EvaluationPart(suite=suite.removeprefix(SUITES))
+    return pb.EvaluationPart(dataset=suite)
+
+
+def _check(condition: Condition, record: VersionRecord, now: float, was: float | None) -> None:
+    """Raise GateRefused where a figure is not what the condition asks for."""
+    name, least, most = condition.metric, condition.at_least, condition.at_most
+    if least is not None and not now >= least:
+        raise _refused(condition, record, f"has {name} {now:.6g}, and {least:.6g} is the least")
+    if most is not None and not now <= most:
+        raise _refused(condition, record, f"has {name} {now:.6g}, and {most:.6g} is the most")
+    if condition.max_regression is not None and was is not None:
+        worse = regression(name, was, now)
+        if worse > condition.max_regression:
+            raise _refused(
+                condition,
+                record,
+                f"has {name} {now:.6g} where the version before has {was:.6g}: {worse:.1%} worse, "
+                f"and at most {condition.max_regression:.1%} is allowed",
             )
+
+
+def _refused(condition: Condition, record: VersionRecord, what: str) -> GateRefused:
+    return GateRefused.of(
+        "evaluation",
+        f'{record.name} on "{condition.suite}" {what}',
+        suite=condition.suite,
+        metric=condition.metric,
+    )

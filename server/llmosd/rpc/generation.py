@@ -79,6 +79,11 @@ class Generation(Listener):
         """What an answer said so far."""
         return "".join(self._answers[choice].text)
 
+    @property
+    def num_choices(self) -> int:
+        """Answers asked for."""
+        return len(self._answers)
+
     def tool_calls(self, choice: int) -> list[ToolCall]:
         """The calls an answer made so far."""
         return self._answers[choice].calls.made

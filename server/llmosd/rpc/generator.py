@@ -18,6 +18,7 @@ from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
 from llmosd.rpc.heads import Heads
+from llmosd.rpc.recent import Recent, Remembered, prompt_json
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
@@ -49,6 +50,8 @@ class Generator:
         self._pool = pool
         self._running: dict[str, Generation] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._origins: dict[str, Remembered] = {}
+        self.recent = Recent()
 
     @property
     def num_running(self) -> int:
@@ -101,6 +104,7 @@ class Generator:
         make = _maker(prompt, chosen, stop_ids, caller, form, latents)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
+        self._origins[generation.name] = Remembered(record, caller.tenant, prompt_json(request), ())
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
         return Running(generation, record, chosen, len(prompt))
 
@@ -115,11 +119,16 @@ class Generator:
             assert isinstance(outcome, Outcome), "the last event is the outcome"
             return running.generation.text(0), outcome
         finally:
+            self._origins.pop(running.generation.name, None)  # a job's: nobody says anything to it
             self.end(running.generation)
 
     def end(self, generation: Generation) -> None:
         """Cancel what still runs, and file the name under the ended ones."""
         generation.cancel()
+        origin = self._origins.pop(generation.name, None)
+        if origin is not None:
+            answers = tuple(generation.text(at) for at in range(generation.num_choices))
+            self.recent.add(generation.name, origin._replace(answers=answers))
         if self._running.pop(generation.name, None) is not None:
             self._ended[generation.name] = None
             if len(self._ended) > _REMEMBERED:

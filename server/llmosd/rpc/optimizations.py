@@ -10,7 +10,7 @@ import msgspec
 from llmos.v1 import evaluation_pb2, priority_pb2
 from llmos.v1 import evaluation_service_pb2 as evaluation_pb
 from llmos.v1 import optimization_service_pb2 as pb
-from llmosd.errors import LlmosError, MetricRegressed, ModelNotFound
+from llmosd.errors import LlmosError, ModelNotFound
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
 from llmosd.operations.manager import OperationManager
@@ -18,6 +18,7 @@ from llmosd.rpc import resources
 from llmosd.rpc.caller import InsideCall
 from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.publishing import CANDIDATE, Publisher
+from llmosd.rpc.regressions import check_regression
 from llmosd.rpc.suboperations import finished, told
 from llmosd.store.catalog import Catalog
 from llmosd.store.files import write_durably
@@ -31,10 +32,6 @@ from llmosd.supervisor.pool import ModelPool
 KIND = "optimize-model"
 _VERSION = "version"
 _OPTIMIZED = "optimized.json"
-# Figures of which less is better; of all others more is.
-LOWER_IS_BETTER = frozenset(
-    {"perplexity", "bits_per_byte", "mse", "mae", "log_loss", "calibration_error", "gap", "flips"}
-)
 
 
 class OptimizationSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +89,9 @@ class Optimizations:
                 which: await self._judged(which, name, request, spec.tenant, context)
                 for which, name in names.items()
             }
-            check_regression(found["before"], found["after"], request)
+            if request.HasField("max_metric_regression"):
+                allowed = request.max_metric_regression
+                check_regression(found["before"], found["after"], allowed)
         except JobInterrupted:
             raise
         except LlmosError:
@@ -164,23 +163,3 @@ class Optimizations:
         if candidate not in (None, record.version):
             with contextlib.suppress(ModelNotFound):  # deleted meanwhile
                 self._catalog.set_alias(record.model_id, CANDIDATE, candidate)
-
-
-def check_regression(
-    before: evaluation_pb2.Evaluation,
-    after: evaluation_pb2.Evaluation,
-    request: pb.OptimizeModelRequest,
-) -> None:
-    """Raise MetricRegressed where a part's first metric got worse by more than is allowed."""
-    if not request.HasField("max_metric_regression"):
-        return
-    allowed = request.max_metric_regression
-    for old, new in zip(before.results, after.results, strict=True):
-        metric, was, now = old.metrics[0].name, old.metrics[0].value, new.metrics[0].value
-        worse = (now - was) if metric in LOWER_IS_BETTER else (was - now)
-        if worse > allowed * abs(was):
-            raise MetricRegressed(
-                f"{metric} on {old.name} went from {was:.6g} to {now:.6g}, which is "
-                f"{worse / abs(was) if was else worse:.1%} worse; at most {allowed:.1%} is allowed",
-                metadata={"metric": metric, "before": str(was), "after": str(now)},
-            )

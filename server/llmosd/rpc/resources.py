@@ -54,6 +54,7 @@ def version(record: VersionRecord, pool: ModelPool) -> model_pb2.ModelVersion:
         license=record.license,
         source=record.source,
         chat=record.chat,
+        notes=record.notes.splitlines(),
         residency=_residency(pool.resident(record)),
     )
 

@@ -15,6 +15,8 @@ from llmos.v1 import (
     dataset_service_pb2_grpc,
     evaluation_service_pb2,
     evaluation_service_pb2_grpc,
+    feedback_service_pb2,
+    feedback_service_pb2_grpc,
     generation_service_pb2,
     generation_service_pb2_grpc,
     latent_service_pb2,
@@ -35,6 +37,7 @@ from llmos.v1 import (
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.evaluation_servicer import EvaluationServicer
+from llmosd.rpc.feedback_servicer import FeedbackServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.interceptor import CallInterceptor
 from llmosd.rpc.latent_servicer import LatentServicer
@@ -52,6 +55,7 @@ _MODULES = (
     admin_service_pb2,
     dataset_service_pb2,
     evaluation_service_pb2,
+    feedback_service_pb2,
     generation_service_pb2,
     latent_service_pb2,
     model_service_pb2,
@@ -88,6 +92,7 @@ class Servicers:
     training: TrainingServicer
     evaluations: EvaluationServicer
     optimization: OptimizationServicer
+    feedback: FeedbackServicer
     admin: AdminServicer
 
 
@@ -123,6 +128,7 @@ class Server:
         optimization_service_pb2_grpc.add_OptimizationServiceServicer_to_server(
             servicers.optimization, server
         )
+        feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(servicers.feedback, server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, server)
         names = (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

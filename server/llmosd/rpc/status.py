@@ -24,6 +24,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.ModelNotFound: StatusCode.NOT_FOUND,
     errors.DatasetNotFound: StatusCode.NOT_FOUND,
     errors.EvaluationNotFound: StatusCode.NOT_FOUND,
+    errors.FeedbackNotFound: StatusCode.NOT_FOUND,
     errors.OperationNotFound: StatusCode.NOT_FOUND,
     errors.GenerationNotFound: StatusCode.NOT_FOUND,
     errors.RequestIdReused: StatusCode.ALREADY_EXISTS,

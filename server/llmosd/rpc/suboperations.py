@@ -45,6 +45,17 @@ async def finished(
     return any_pb2.Any.FromString(record.result or b"")
 
 
+async def ended(operations: OperationManager, name: str) -> any_pb2.Any:
+    """The response of operations/ID, however long it takes; raises what it ended in."""
+    identifier = name.removeprefix("operations/")
+    record = await operations.wait(identifier, _LOOK_SECONDS)
+    while record.end_time is None:
+        record = await operations.wait(identifier, _LOOK_SECONDS)
+    if record.state != "SUCCEEDED":
+        raise msgspec.msgpack.decode(record.result or b"", type=Failure).error()
+    return any_pb2.Any.FromString(record.result or b"")
+
+
 def told(context: JobContext) -> Callable[[JobProgress], None]:
     """Report a process's progress as the job's own, and end it when the job is to end."""
 

@@ -45,7 +45,8 @@ def _refusal(found: Any) -> InvalidField | PathNotAllowed:
 
 def _violation(found: Any) -> FieldViolation:
     path = ""
-    for element in found.field.elements:
+    # A rule of the message itself names no field: its words do.
+    for element in found.field.elements if found.field is not None else ():
         path += f".{element.field_name}"
         if element.subscript is not None:
             path += f"[{element.subscript.value}]"

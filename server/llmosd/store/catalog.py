@@ -3,8 +3,8 @@
 One SQLite file, one writer, one thread (the front's event loop): a commit takes well under a
 millisecond. Every change is on disk when the call returns. What operations left is in
 `operations.OperationTable`, datasets are in `dataset_table.DatasetTable`, on the same connection:
-`catalog.operations`, `catalog.datasets`; so are `catalog.evaluations`, and aliases with how they
-moved in `catalog.aliases`.
+`catalog.operations`, `catalog.datasets`; so are `catalog.evaluations` and
+`catalog.feedback`, and aliases with how they moved, in `catalog.aliases`.
 """
 
 import sqlite3
@@ -16,6 +16,7 @@ from llmosd.errors import InternalError, ModelNotFound
 from llmosd.store.aliases import AliasTable
 from llmosd.store.dataset_table import DatasetTable
 from llmosd.store.evaluations import EvaluationTable
+from llmosd.store.feedback import FeedbackTable
 from llmosd.store.names import LIVE, ModelRef
 from llmosd.store.operations import OperationTable
 from llmosd.store.probes import ProbeTable
@@ -43,6 +44,7 @@ class Catalog:
         self.evaluations = EvaluationTable(self._db)
         self.aliases = AliasTable(self._db)
         self.probes = ProbeTable(self._db)
+        self.feedback = FeedbackTable(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +93,15 @@ class Catalog:
         self.resolve(ModelRef(model_id, version))
         with transaction(self._db):
             self.aliases.move(model_id, alias, version, "SET")
+
+    def add_note(self, model_id: str, version: int, note: str) -> None:
+        """Keep something that people should know of a version, once. Raises ModelNotFound."""
+        known = self.resolve(ModelRef(model_id, version)).notes.splitlines()
+        if note not in known:
+            self._db.execute(
+                "UPDATE versions SET notes = ? WHERE model_id = ? AND version = ?",
+                ("\n".join([*known, note]), model_id, version),
+            )
 
     def resolve(self, ref: ModelRef) -> VersionRecord:
         """Find the version a name means; raises ModelNotFound, saying which part is unknown."""

@@ -22,7 +22,8 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model: all of llmos.v1.ModelVersion except residency.
 
     `architecture` names a record of architectures.families, `family` what ModelVersion.architecture
-    shows; `digest` is "sha256:…" of manifest.json; `byte_size` of all files.
+    shows; `digest` is "sha256:…" of manifest.json; `byte_size` of all files. `notes`
+    are what people should know that became known later, a line each.
     """
 
     model_id: str
@@ -39,6 +40,7 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     source: str = ""
     chat: bool = False
+    notes: str = ""
 
     @property
     def name(self) -> str:

@@ -149,6 +149,39 @@ MIGRATIONS = (
     -- Wanted by its number, not through an alias that may move.
     ALTER TABLE wanted ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1));
     """,
+    """
+    CREATE TABLE feedback (
+      position      INTEGER PRIMARY KEY AUTOINCREMENT,
+      feedback_id   TEXT    NOT NULL UNIQUE,
+      create_time   INTEGER NOT NULL,
+      generation    TEXT    NOT NULL,
+      model_id      TEXT    NOT NULL,
+      version       INTEGER NOT NULL,
+      model_digest  TEXT    NOT NULL,
+      kind          TEXT    NOT NULL
+        CHECK (kind IN ('UP', 'DOWN', 'EDIT', 'BETTER', 'TIE', 'WORSE')),
+      other_version TEXT    NOT NULL,
+      consent       INTEGER NOT NULL CHECK (consent IN (0, 1)),
+      tenant        TEXT    NOT NULL,
+      subject       TEXT    NOT NULL,
+      prompt        TEXT    NOT NULL,
+      answer        TEXT    NOT NULL,
+      other_answer  TEXT    NOT NULL,
+      edit          TEXT    NOT NULL,
+      comment       TEXT    NOT NULL
+    ) STRICT;
+    CREATE INDEX feedback_by_model ON feedback (model_id, version);
+    CREATE INDEX feedback_by_subject ON feedback (subject) WHERE subject <> '';
+
+    CREATE TABLE feedback_exports (
+      feedback_id TEXT    NOT NULL REFERENCES feedback (feedback_id) ON DELETE CASCADE,
+      dataset_id  TEXT    NOT NULL,
+      version     INTEGER NOT NULL,
+      PRIMARY KEY (feedback_id, dataset_id, version)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE versions ADD COLUMN notes TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -164,6 +197,8 @@ def connect(path: Path) -> sqlite3.Connection:
         # Anything weaker loses acknowledged changes when the power goes.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten: people may ask for their words to be gone.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
         migrate(connection)
     except sqlite3.DatabaseError as error:

@@ -13,6 +13,7 @@ from llmosd.jobs.evaluating.specs import (
     PrepareSpec,
     Report,
 )
+from llmosd.jobs.feedback.specs import FeedbackRows, FeedbackSpec, RateSpec, Ratings
 from llmosd.jobs.messages import (
     AnyResult,
     AnySpec,
@@ -79,6 +80,16 @@ class JobRunner:
     async def run(
         self, name: str, spec: OptimizeSpec, report: Callable[[JobProgress], None]
     ) -> Optimized: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: FeedbackSpec, report: Callable[[JobProgress], None]
+    ) -> FeedbackRows: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: RateSpec, report: Callable[[JobProgress], None]
+    ) -> Ratings: ...
 
     async def run(
         self, name: str, spec: AnySpec, report: Callable[[JobProgress], None]

@@ -21,9 +21,10 @@ _OBJECTIVES = (
 )
 
 
-def _read_settings(
+def read_settings(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
+    """Read NAME=VALUE, repeated."""
     settings = {}
     for value in values:
         name, mark, text = value.partition("=")
@@ -47,7 +48,7 @@ def _read_settings(
     "values",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_read_settings,
+    callback=read_settings,
     help="A setting, as steps=500 or optimizer.learning_rate=1e-3; --settings lists them.",
 )
 @click.option(
@@ -55,7 +56,7 @@ def _read_settings(
     "axes",
     multiple=True,
     metavar="NAME=VALUE,...",
-    callback=_read_settings,
+    callback=read_settings,
     help="Train with each value, and keep the best; several: every combination.",
 )
 @click.option("--metric", default="", metavar="NAME", help="Of a sweep; loss by default.")

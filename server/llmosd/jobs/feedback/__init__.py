@@ -1,0 +1,1 @@
+"""Feedback: rows to learn from, and how versions stand in people's eyes."""

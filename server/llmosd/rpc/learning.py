@@ -1,0 +1,248 @@
+"""LearnFromFeedback: export, train, judge, and promote what holds; each step an operation."""
+
+import contextlib
+from base64 import b64decode, b64encode
+
+import msgspec
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+
+from llmos.v1 import (
+    dataset_pb2,
+    evaluation_pb2,
+    model_service_pb2,
+    priority_pb2,
+    training_service_pb2,
+)
+from llmos.v1 import evaluation_service_pb2 as evaluation_pb
+from llmos.v1 import feedback_service_pb2 as pb
+from llmosd.errors import GateRefused, InvalidField, LlmosError, MetricRegressed
+from llmosd.jobs.context import JobContext, JobInterrupted
+from llmosd.jobs.feedback.specs import RowsKind
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc import convert_datasets, resources
+from llmosd.rpc.caller import InsideCall
+from llmosd.rpc.evaluation_servicer import EvaluationServicer
+from llmosd.rpc.feedback_book import FeedbackBook, Wish
+from llmosd.rpc.model_servicer import ModelServicer
+from llmosd.rpc.regressions import check_regression
+from llmosd.rpc.suboperations import finished
+from llmosd.rpc.training_servicer import TrainingServicer
+from llmosd.store.catalog import Catalog
+from llmosd.store.datasets import DatasetStore
+from llmosd.store.files import write_durably
+from llmosd.store.names import DatasetRef, ModelRef
+from llmosd.store.run_directory import OUT, Order, RunDirectory
+from llmosd.supervisor.pool import ModelPool
+
+KIND = "learn-from-feedback"
+_MIN_ROWS = 20
+_EXPORTED = "exported.json"
+_MAX_REGRESSION = 0.02
+_ROWS: dict[int, RowsKind] = {
+    training_service_pb2.TRAINING_OBJECTIVE_UNSPECIFIED: "rated",
+    training_service_pb2.TRAINING_OBJECTIVE_KTO: "rated",
+    training_service_pb2.TRAINING_OBJECTIVE_SFT: "pairs",
+    training_service_pb2.TRAINING_OBJECTIVE_DPO: "preference",
+}
+# Of KTO by an adapter, where nobody says otherwise: small steps, several times through few rows.
+_DEFAULTS = {"epochs": 3.0, "batch_size": 8}
+_LEARNING_RATE = 2e-4
+
+
+class LearnSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked: the request as base64; the model's live version when it was."""
+
+    request: str
+    model_id: str
+    live: str
+    tenant: str = ""
+
+
+class LearnDone(msgspec.Struct, frozen=True, kw_only=True):
+    """Resource names of what was made, "" where it was not; evaluations as base64."""
+
+    outcome: str
+    dataset: str = ""
+    version: str = ""
+    before: str = ""
+    after: str = ""
+    promoted: bool = False
+
+
+class Learning:
+    """Runs the loop."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        datasets: DatasetStore,
+        pool: ModelPool,
+        book: FeedbackBook,
+        training: TrainingServicer,
+        evaluations: EvaluationServicer,
+        models: ModelServicer,
+        operations: OperationManager,
+    ) -> None:
+        self._catalog = catalog
+        self._datasets = datasets
+        self._pool = pool
+        self._book = book
+        self._training = training
+        self._evaluations = evaluations
+        self._models = models
+        self._operations = operations
+
+    async def run(self, order: Order, context: JobContext) -> LearnDone:
+        """Once around; see inside_jobs. What is done already is found again by its request id."""
+        spec = msgspec.json.decode(order.job, type=LearnSpec)
+        request = pb.LearnFromFeedbackRequest.FromString(b64decode(spec.request))
+        dataset, rows = await self._exported(spec, request, context)
+        least = request.min_rows if request.HasField("min_rows") else _MIN_ROWS
+        if rows < least:
+            few = f"nothing to learn: {rows} rows of feedback with consent, {least} are needed"
+            return LearnDone(outcome=few)
+        done = LearnDone(outcome="", dataset=dataset)
+        version = await self._trained(dataset, spec, request, context)
+        done = msgspec.structs.replace(done, version=version)
+        names = {"before": spec.live, "after": version}
+        found = {
+            which: await self._judged(which, name, spec, request, context)
+            for which, name in names.items()
+        }
+        encoded = {n: b64encode(each.SerializeToString()).decode() for n, each in found.items()}
+        done = msgspec.structs.replace(done, **encoded)
+        allowed = _MAX_REGRESSION
+        if request.HasField("max_metric_regression"):
+            allowed = request.max_metric_regression
+        try:
+            check_regression(found["before"], found["after"], allowed)
+        except MetricRegressed as error:
+            outcome = f"{version} is a candidate and no more: {error.message}"
+            return msgspec.structs.replace(done, outcome=outcome)
+        if not request.promote:
+            outcome = f"{version} holds, and is the candidate; promote it, or ask for it"
+            return msgspec.structs.replace(done, outcome=outcome)
+        return await self._promoted(version, done, spec, context)
+
+    async def publish(self, _run: RunDirectory, result: bytes) -> bytes:
+        """The response."""
+        done = msgspec.json.decode(result, type=LearnDone)
+        response = pb.LearnFromFeedbackResponse(outcome=done.outcome, promoted=done.promoted)
+        with contextlib.suppress(LlmosError):  # removed meanwhile
+            if done.version:
+                record = self._catalog.resolve(ModelRef.parse(done.version))
+                response.version.CopyFrom(resources.version(record, self._pool))
+        with contextlib.suppress(LlmosError):
+            if done.dataset:
+                data = self._catalog.datasets.resolve(DatasetRef.parse(done.dataset))
+                response.dataset.CopyFrom(convert_datasets.version(data, self._datasets))
+        if done.before:
+            response.before.ParseFromString(b64decode(done.before))
+            response.after.ParseFromString(b64decode(done.after))
+        return resources.packed(response)
+
+    async def _exported(
+        self, spec: LearnSpec, request: pb.LearnFromFeedbackRequest, context: JobContext
+    ) -> tuple[str, int]:
+        """The dataset that is learned from, made once, and its rows of feedback."""
+        told = context.folder / OUT / _EXPORTED
+        if told.exists():
+            name, rows = msgspec.json.decode(told.read_bytes(), type=tuple[str, int])
+            return name, rows
+        context.report("export")
+        kind = _ROWS.get(request.training.objective)
+        if kind is None:
+            raise InvalidField.of("training.objective", "must be KTO, SFT or DPO")
+        wish = Wish(
+            model_id=spec.model_id,
+            dataset_id=f"{spec.model_id}-feedback"[:64],
+            kind=kind,
+            max_tenant_share=_or(request, "max_tenant_share", 0.5),
+            replay=request.replay_dataset,
+            replay_share=_or(request, "replay_share", 0.3),
+        )
+        scratch = context.folder / OUT / "scratch"
+        scratch.mkdir(exist_ok=True, mode=0o750)
+        try:
+            packed, made = await self._book.export(wish, scratch)
+        except InvalidField as error:
+            if [each.field for each in error.violations] != ["kind"]:
+                raise
+            return "", 0  # nobody said anything, or consented
+        version = dataset_pb2.DatasetVersion()
+        _unpack(packed, version)
+        write_durably(told.parent, told.name, msgspec.json.encode((version.name, made.rows)))
+        return version.name, made.rows
+
+    async def _trained(
+        self,
+        dataset: str,
+        spec: LearnSpec,
+        request: pb.LearnFromFeedbackRequest,
+        context: JobContext,
+    ) -> str:
+        training = training_service_pb2.TrainModelRequest()
+        training.CopyFrom(request.training)
+        training.model_id, training.init_from = spec.model_id, spec.live
+        training.dataset, training.request_id = dataset, f"{context.folder.name}-train"
+        if not training.objective:
+            training.objective = training_service_pb2.TRAINING_OBJECTIVE_KTO
+        if not training.method:
+            training.method = training_service_pb2.TRAINING_METHOD_LORA
+        for name, value in _DEFAULTS.items():
+            if not training.parameters.HasField(name) and not training.parameters.HasField("steps"):
+                setattr(training.parameters, name, value)
+        if not training.optimizer.HasField("learning_rate"):
+            training.optimizer.learning_rate = _LEARNING_RATE
+        started = await self._training.TrainModel(training, InsideCall(spec.tenant))
+        response = await finished(self._operations, started.name, context, "train")
+        made = training_service_pb2.TrainModelResponse()
+        response.Unpack(made)
+        return made.version.name
+
+    async def _judged(
+        self,
+        which: str,
+        name: str,
+        spec: LearnSpec,
+        request: pb.LearnFromFeedbackRequest,
+        context: JobContext,
+    ) -> evaluation_pb2.Evaluation:
+        parts = request.evaluate_on or [evaluation_pb.EvaluationPart(suite="anchors")]
+        evaluate = evaluation_pb.EvaluateModelRequest(
+            model=name,
+            parts=parts,
+            priority=priority_pb2.PRIORITY_LOW,
+            request_id=f"{context.folder.name}-{which}",
+        )
+        started = await self._evaluations.EvaluateModel(evaluate, InsideCall(spec.tenant))
+        response = await finished(self._operations, started.name, context, f"evaluate {which}")
+        evaluation = evaluation_pb2.Evaluation()
+        response.Unpack(evaluation)
+        return evaluation
+
+    async def _promoted(
+        self, version: str, done: LearnDone, spec: LearnSpec, context: JobContext
+    ) -> LearnDone:
+        """Live is the new version, unless a gate says no: that is an outcome, not a failure."""
+        promote = model_service_pb2.PromoteModelVersionRequest(
+            name=version, request_id=f"{context.folder.name}-promote"
+        )
+        started = await self._models.PromoteModelVersion(promote, InsideCall(spec.tenant))
+        try:
+            await finished(self._operations, started.name, context, "promote")
+        except JobInterrupted:
+            raise
+        except GateRefused as error:
+            outcome = f"{version} is a candidate and no more: {error.message}"
+            return msgspec.structs.replace(done, outcome=outcome)
+        return msgspec.structs.replace(done, promoted=True, outcome=f"{version} is live")
+
+
+def _unpack(packed: bytes, message: Message) -> None:
+    any_pb2.Any.FromString(packed).Unpack(message)
+
+
+def _or(request: pb.LearnFromFeedbackRequest, field: str, default: float) -> float:
+    return float(getattr(request, field)) if request.HasField(field) else default
