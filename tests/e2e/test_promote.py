@@ -3,6 +3,7 @@
 LLMOS_PROMOTIONS says how often; `make acceptance` runs 50, under 32 streams.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from daemon import DaemonProcess, wait_for
 from factory import tiny_llama_folder
 from llmos_client import (
     AliasConflictError,
+    AsyncClient,
     Completed,
     EngineLostError,
     GateCondition,
@@ -481,6 +483,27 @@ def test_aliases(daemon, model):
             client.delete_alias(model, "stable")
         again = client.promote(version(model, 1)).result()
         assert again.promotion is None
+
+
+def test_async(daemon, model):
+    """The same methods, awaited."""
+    condition = GateCondition("held-out", "nll", at_most=2.0)
+
+    async def run():
+        async with AsyncClient(daemon.address) as client:
+            await client.set_alias(model, "stable", version(model, 2))
+            assert "stable" not in (await client.delete_alias(model, "stable")).aliases
+            assert await client.set_gate_policy(model, "live", [condition]) == (condition,)
+            assert await client.get_gate_policy(model, "live") == (condition,)
+            with pytest.raises(GateRefusedError, match="held-out"):
+                (await client.promote(version(model, 2))).result()
+            await client.set_gate_policy(model, "live", [])
+            assert (await client.promote(version(model, 1))).result().promotion is None
+            await client.set_alias(model, "live", version(model, 2))
+            undone = (await client.roll_back(model)).result()
+            assert undone.promotion == (await client.list_promotions(model))[0]
+
+    asyncio.run(run())
 
 
 def test_cancelled(daemon, model):
