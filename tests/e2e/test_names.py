@@ -23,7 +23,7 @@ PATHS = [
     "/etc/passwd", "/etc/no-such-file", "/", "~/model.gguf", "file:///etc/shadow", "file:///no-such",
     "http://localhost/x", "s3://bucket/x", "./model.gguf", "../x", "//host/share",
 ]  # fmt: skip
-NAMES = {"model", "name", "model_id", "dataset_id", "parent", "generation"}
+NAMES = {"model", "name", "model_id", "dataset_id", "parent", "generation", "version"}
 SHA = "0123456789abcdef" * 4
 
 pytestmark = pytest.mark.usefixtures("unharmed", "same_files")

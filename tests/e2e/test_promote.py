@@ -3,6 +3,7 @@
 LLMOS_PROMOTIONS says how often; `make acceptance` runs 50, under 32 streams.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from daemon import DaemonProcess, wait_for
 from factory import tiny_llama_folder
 from llmos_client import (
     AliasConflictError,
+    AsyncClient,
     Completed,
     EngineLostError,
     GateCondition,
@@ -32,7 +34,7 @@ from llmos_client import (
 from llmosd.store.aliases import Watching
 from llmosd.store.catalog import Catalog
 
-PROMOTIONS = int(os.environ.get("LLMOS_PROMOTIONS", "4"))
+PROMOTIONS = int(os.environ.get("LLMOS_PROMOTIONS", "3"))
 STREAMS = 32 if PROMOTIONS >= 50 else 8
 PROMPTS = [[3, 17, 200, at] for at in range(8)]
 UNWATCHED = Probation(seconds=0)
@@ -55,17 +57,43 @@ def daemon(tmp_path_factory):
 
 
 @pytest.fixture
-def model(daemon, folders, request):
-    """A model of two versions, the first one live and loaded; of the test's own."""
-    name = f"m-{request.node.name.lower().replace('_', '-').replace('[', '-').strip(']')}"[:60]
+def fresh(daemon, folders):
+    """A model of two versions, the first one live and loaded, with no past."""
+    yield prepare(daemon, folders, "fresh")
+    with daemon.client() as client:
+        client.delete_model("fresh", force=True)
+
+
+@pytest.fixture(scope="module")
+def shared(daemon, folders):
+    return prepare(daemon, folders, "shared")
+
+
+def prepare(daemon, folders, name):
     install(daemon, name, folders[0])
     install(daemon, name, folders[1], alias="candidate")
     with daemon.client() as client:
         client.delete_alias(name, "candidate")  # or it would keep the version in memory
     daemon.load(name)
-    yield name
+    return name
+
+
+@pytest.fixture
+def model(daemon, shared):
+    """As `fresh`, but for its past: each test leaves it as it found it."""
+    yield shared
     with daemon.client() as client:
-        client.delete_model(name, force=True)
+        client.set_gate_policy(shared, "live", [])
+        client.set_alias(shared, "live", version(shared, 1))
+        for name in set(client.get_model(shared).aliases) - {"live"}:
+            client.delete_alias(shared, name)
+        for found in client.list_versions(shared):
+            loaded = found.residency.state != "unloaded"
+            if found.number > 2:
+                client.delete_version(found.name, force=True)
+            elif loaded and (found.number == 2 or found.residency.dtype != "float32"):
+                client.unload_model(found.name).result()
+        client.load_model(shared).result()
 
 
 def install(daemon, name, folder, **options):
@@ -188,14 +216,16 @@ def test_what_is_asked_for_by_number_stays(daemon, model):
         client.promote(version(model, 1), probation=UNWATCHED).result()
         wait_for(lambda: state(client, model, 2) == "unloaded", 20)
         assert state(client, model, 1) == "loaded"
+        client.unload_model(version(model, 1)).result()  # which is not pinned then
 
 
 def state(client, name, number):
     return client.get_version(version(name, number)).residency.state
 
 
-def test_rollback(daemon, model):
+def test_rollback(daemon, fresh):
     """One after the other, back to the beginning; then there is nothing left to undo."""
+    model = fresh
     with daemon.client() as client:
         client.promote(version(model, 2), dtype="bfloat16", probation=UNWATCHED).result()
         assert client.get_version(model).residency.dtype == "bfloat16"
@@ -232,7 +262,7 @@ def test_crashes_after_the_move(daemon, model, watched):
             return
         wait_for(lambda: answers_as(client, model, 1), 10)
         print(f"automatic rollback: {time.monotonic() - began:.2f} s from the loss to an answer")
-        (move,) = client.list_promotions(model)
+        move = client.list_promotions(model)[0]
         assert (move.state, move.automatic) == ("rolled_back", True)
         assert "process was lost 2 times" in move.rollback_reason
         wait_for(lambda: state(client, model, 2) == "unloaded", 20)
@@ -286,8 +316,9 @@ def refuse(daemon, model, name, match, gate="self-check", **options):
         client.set_alias(model, "live", version(model, 1))
 
 
-def test_files_that_changed(daemon, model, folders):
+def test_files_that_changed(daemon, fresh):
     """One bit of the weights on disk: loads, answers, and is refused by its digest."""
+    model = fresh
     path = daemon.folder / "state" / "models" / model / "2" / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-2] ^= 1
@@ -454,6 +485,27 @@ def test_aliases(daemon, model):
         assert again.promotion is None
 
 
+def test_async(daemon, model):
+    """The same methods, awaited."""
+    condition = GateCondition("held-out", "nll", at_most=2.0)
+
+    async def run():
+        async with AsyncClient(daemon.address) as client:
+            await client.set_alias(model, "stable", version(model, 2))
+            assert "stable" not in (await client.delete_alias(model, "stable")).aliases
+            assert await client.set_gate_policy(model, "live", [condition]) == (condition,)
+            assert await client.get_gate_policy(model, "live") == (condition,)
+            with pytest.raises(GateRefusedError, match="held-out"):
+                (await client.promote(version(model, 2))).result()
+            await client.set_gate_policy(model, "live", [])
+            assert (await client.promote(version(model, 1))).result().promotion is None
+            await client.set_alias(model, "live", version(model, 2))
+            undone = (await client.roll_back(model)).result()
+            assert undone.promotion == (await client.list_promotions(model))[0]
+
+    asyncio.run(run())
+
+
 def test_cancelled(daemon, model):
     """A promotion that somebody cancels has not happened, and leaves nothing in memory."""
     with daemon.client() as client:
@@ -470,8 +522,9 @@ def say_as(client, daemon, name):
     return say(client, name, 0)[0]
 
 
-def test_commands(daemon, model, llmos):
+def test_commands(daemon, fresh, llmos):
     """The same from the command line."""
+    model = fresh
     out = llmos("promote", f"{model}/versions/2", "--probation", "0")
     assert out == f"live: {version(model, 1)} -> {version(model, 2)}\n"
     moves = json.loads(llmos("alias", "list", model, "-o", "json"))["promotions"]

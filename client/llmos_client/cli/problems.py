@@ -164,6 +164,7 @@ _HINTS: dict[str, Callable[[LlmosError, Settings], str]] = {
     "INVALID_MODEL_FILE": _with_model("Try: llmos status, which lists what can be imported."),
     "INVALID_DATASET": _with_model("Mend the rows, then add the file again."),
     "DATASET_IN_USE": _later,
+    "ALIAS_CONFLICT": _with_model("Try: llmos alias list {model}."),
     "INSUFFICIENT_MEMORY": _memory,
     "INSUFFICIENT_DISK": _disk,
     "QUEUE_FULL": _later,

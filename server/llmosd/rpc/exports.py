@@ -92,6 +92,20 @@ class Exports:
                 await job
 
 
+class ExportMethods:
+    """The part of ModelService about exports; mixed into ModelServicer."""
+
+    _exports: Exports
+
+    async def ExportModel(
+        self, request: pb.ExportModelRequest, _context: Any
+    ) -> AsyncIterator[pb.ExportModelResponse]:
+        """Send a version as files."""
+        async with contextlib.aclosing(self._exports.send(request)) as responses:
+            async for response in responses:
+                yield response
+
+
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         # A cold disk must not stop the event loop.

@@ -1,5 +1,6 @@
 """What a version has to pass before an alias moves to it."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ from llmosd.store.datasets import DatasetStore
 from llmosd.store.names import DatasetRef, ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
+
+_RESOURCE = re.compile(r"(models|datasets)/[a-z0-9][a-z0-9._-]{0,63}/versions/[1-9][0-9]{0,8}")
 
 
 class Asked(NamedTuple):
@@ -83,21 +86,20 @@ class LicenseGate:
                 )
             except (ModelNotFound, DatasetNotFound):  # removed: what it was nobody can say
                 continue
-            todo += [source for source in sources if source]
+            # The versions that were averaged are named within a method's text.
+            todo += [match[0] for source in sources for match in _RESOURCE.finditer(source)]
         return found
 
     def _version(self, name: str) -> tuple[str, list[str]]:
         record = self._catalog.resolve(ModelRef.parse(name))
         manifest = self._store.manifest(record.model_id, record.version)
-        lineage = manifest.lineage
-        return record.license, [
-            manifest.adapter_base, lineage.get("base", ""), lineage.get("dataset", ""),
-        ]  # fmt: skip
+        # Bases, data to train on, to calibrate by: whatever has a license has a resource name.
+        return record.license, [manifest.adapter_base, *manifest.lineage.values()]
 
     def _dataset(self, name: str) -> tuple[str, list[str]]:
         record = self._catalog.datasets.resolve(DatasetRef.parse(name))
-        source = self._datasets.manifest(record.dataset_id, record.version).lineage.get("source")
-        return record.license, [source or ""]
+        lineage = self._datasets.manifest(record.dataset_id, record.version).lineage
+        return record.license, list(lineage.values())
 
 
 class EvaluationGate:

@@ -1,7 +1,6 @@
 """llmos.v1.ModelService: translate, call, translate."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from llmosd.ipc.messages import Loading
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager, Report, Work
 from llmosd.rpc import convert, paging, resources
-from llmosd.rpc.exports import Exports
+from llmosd.rpc.exports import ExportMethods, Exports
 from llmosd.rpc.promoter import Promoter
 from llmosd.rpc.promotion_methods import PromotionMethods
 from llmosd.rpc.publishing import remember
@@ -33,7 +32,7 @@ from llmosd.supervisor.pool import ModelPool
 _MOMENT = 0.02
 
 
-class ModelServicer(PromotionMethods, model_service_pb2_grpc.ModelServiceServicer):
+class ModelServicer(PromotionMethods, ExportMethods, model_service_pb2_grpc.ModelServiceServicer):
     """Serves the catalog and the pool."""
 
     def __init__(
@@ -142,14 +141,6 @@ class ModelServicer(PromotionMethods, model_service_pb2_grpc.ModelServiceService
     ) -> lro.Operation:
         """Take a model's files, then convert them."""
         return self._operation(await self._uploads.receive(requests))
-
-    async def ExportModel(
-        self, request: pb.ExportModelRequest, _context: Any
-    ) -> AsyncIterator[pb.ExportModelResponse]:
-        """Send a version as files."""
-        async with contextlib.aclosing(self._exports.send(request)) as responses:
-            async for response in responses:
-                yield response
 
     async def LoadModel(self, request: pb.LoadModelRequest, _context: Any) -> lro.Operation:
         """Make a version ready to answer."""

@@ -8,7 +8,9 @@ from google.protobuf.message import Message
 
 from llmosd.errors import FieldViolation, InvalidField, PathNotAllowed
 
-_NAME_FIELDS = frozenset({"model", "name", "model_id", "dataset_id", "parent"})
+_NAME_FIELDS = frozenset(
+    {"model", "name", "model_id", "dataset_id", "parent", "version", "expected"}
+)
 _PATH_STARTS = ("/", "~", "./", "../", "file:")
 # Larger messages are checked aside, and to their first violation only: a few megabytes of wrong
 # items would hold up everybody for seconds, and be listed one by one.

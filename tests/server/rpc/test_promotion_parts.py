@@ -54,16 +54,20 @@ class Things:
 
     def manifest(self, key, _version):
         lineage = {
-            "tuned": {"base": "models/base/versions/1", "dataset": "datasets/clean/versions/1"},
+            "tuned": {
+                "base": "models/base/versions/1",
+                "dataset": "datasets/clean/versions/1",
+                "method": '{"others": [["models/soup/versions/1", 0.5]]}',
+            },
             "clean": {"source": "datasets/raw/versions/1"},
         }
         return SimpleNamespace(adapter_base="", lineage=lineage.get(key, {}))
 
 
-@pytest.mark.parametrize("restricted", ["tuned", "base", "clean", "raw", None])
+@pytest.mark.parametrize("restricted", ["tuned", "base", "clean", "raw", "soup", None])
 def test_a_license_travels(restricted):
     """A version has the restrictions of everything it comes from, however far back."""
-    licenses = dict.fromkeys(("tuned", "base", "clean", "raw"), "MIT")
+    licenses = dict.fromkeys(("tuned", "base", "clean", "raw", "soup"), "MIT")
     if restricted:
         licenses[restricted] = "CC-BY-NC-4.0"
     things = Things(**licenses)

@@ -54,7 +54,8 @@ def write_hugging_face(stored: Stored, spec: ExportSpec, progress: Progress) -> 
     config = hub or own_config(stored.config)
     dtype = _STORED.get(spec.dtype or "")
     if hub is not None:
-        config["dtype"] = dtype or stored.manifest.dtype
+        # What is kept in eight or four bits is written as the float32 it stands for.
+        config["dtype"] = dtype or _STORED.get(stored.manifest.dtype, "float32")
     _write_json(output, "config.json", config)
     weights = _as_on_the_hub(stored.weights) if hub is not None else stored.weights
     write_weights(output / "model.safetensors", weights, dtype, progress)

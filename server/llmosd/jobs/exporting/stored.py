@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+from numpy.typing import NDArray
+from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from llmosd.architectures.config import ModelConfig
@@ -13,6 +16,7 @@ from llmosd.errors import DataCorrupt, InvalidModelFile
 from llmosd.jobs.importing.bounds import machine_memory
 from llmosd.jobs.importing.safetensors_reader import SafetensorsFile
 from llmosd.jobs.importing.weights import Weight
+from llmosd.quantizers.stored import MINIMUMS, SCALES, logical, read_stored
 from llmosd.store.files import read_regular
 from llmosd.store.folders import MAX_JSON
 from llmosd.store.manifest import (
@@ -48,6 +52,27 @@ class Stored(NamedTuple):
         return Tokenizer.from_str(self.tokenizer.decode())
 
 
+def _weights(folder: Path, file: SafetensorsFile) -> dict[str, Weight]:
+    """All weights; quantized matrices as the float32 they stand for, one at a time."""
+    names = set(file.tensors)
+    found: dict[str, Weight] = {}
+    for name in logical(list(file.tensors)):
+        if name + SCALES in names:
+            rows, columns = file.tensors[name].shape
+            packed = name + MINIMUMS in names  # two numbers of four bits in a byte
+            shape = (rows, 2 * columns if packed else columns)
+            pieces = partial(_dequantized, folder / WEIGHTS, name, names)
+            found[name] = Weight(shape, "float32", pieces)
+        else:
+            found[name] = file.weight(name)
+    return found
+
+
+def _dequantized(path: Path, name: str, names: set[str]) -> Iterator[NDArray[Any]]:
+    with safe_open(path, framework="pt") as file:
+        yield read_stored(name, names, file.get_tensor).float().contiguous().numpy().reshape(-1)
+
+
 @contextmanager
 def open_stored(folder: Path) -> Iterator[Stored]:
     """Read all but the weights, which can be read until the context ends. Raises DataCorrupt."""
@@ -66,6 +91,6 @@ def open_stored(folder: Path) -> Iterator[Stored]:
             yield made
             return
         with SafetensorsFile(folder / WEIGHTS, WEIGHTS, machine_memory()) as file:
-            yield made._replace(weights={name: file.weight(name) for name in file.tensors})
+            yield made._replace(weights=_weights(folder, file))
     except (msgspec.MsgspecError, FileNotFoundError, InvalidModelFile) as error:
         raise DataCorrupt(f"the version's files are damaged: {error}") from None
