@@ -1,4 +1,4 @@
-"""`make demo`: a daemon, the default model, an answer, a training. One line per stage.
+"""`make demo`: a daemon, the default model, an answer, a training, and what came of it, made live.
 
 Exit status 0 only if every stage met its check. State lives in a temporary folder; the verified
 model file and the compiled kernels stay in the user's cache, so a second run needs no network.
@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from llmos_client import Client, Completed, Delta, Finished
+from llmos_client import Client, Completed, Delta, Finished, OnProgress, OperationProgress
 
 BIN = Path(sys.executable).parent
 MODEL = "smollm2"
 QUESTION = "What is the capital of France?"
-STAGES = 7
+STAGES = 10
 CONVERSATIONS = Path(__file__).with_name("demo_conversations.jsonl")
 TRAINED = f"{MODEL}@candidate"
 ABOUT_US = "What is llmos?"
@@ -51,6 +51,9 @@ def main() -> None:
                 chat(client)
                 train(client)
                 chat_about_us(client)
+                evaluate(client)
+                optimize(client)
+                promote(client)
     print(f"demo ok in {time.monotonic() - began:.0f} s")
     print(f"Next: {BIN}/llmos serve   and, in another terminal:   {BIN}/llmos pull {MODEL}")
     print(f"      {BIN}/llmos chat {MODEL}")
@@ -100,16 +103,7 @@ def pull(address: str) -> None:
 def load(client: Client) -> None:
     """Load, saying how far it is: the first time compiles the kernels."""
     began = time.monotonic()
-    last = ""
-
-    def progress(stage: str) -> None:
-        nonlocal last
-        if stage != last:
-            last = stage
-            note = " (compiles the kernels the first time: up to a minute)"
-            say(4, "load", stage + (note if stage == "warm-up" else ""))
-
-    client.load_model(MODEL, on_progress=lambda at: progress(at.stage))
+    client.load_model(MODEL, on_progress=told_once(4, "load"))
     say(4, "load", f"ready in {time.monotonic() - began:.1f} s")
 
 
@@ -150,6 +144,49 @@ def chat_about_us(client: Client) -> None:
     check("operating system for language models" in text, "it does not know what llmos is")
 
 
+def evaluate(client: Client) -> None:
+    """Before and after: what it learned, and whether it forgot anything."""
+    about = {"dataset": "about-llmos", "metrics": ["f1"], "sampling": {"max_tokens": 48}}
+    figures = []
+    for name in (MODEL, TRAINED):
+        job = client.evaluate_model(name, [about, "suites/anchors"], max_examples=12)
+        made = client.wait_operation(job).result()
+        figures.append((made.results[0]["f1"], made.results[1]["perplexity"]))
+    (before, knew), (after, knows) = figures
+    say(8, "evaluate", f"answers about llmos: F1 {before:.2f} before, {after:.2f} after")
+    say(8, "evaluate", f"perplexity of what it knew before: {knew:.1f}, now {knows:.1f}")
+    check(after > 2 * before, "it does not answer better")
+
+
+def optimize(client: Client) -> None:
+    """The adapter becomes part of the weights, and these become eight bits each."""
+    client.unload_model(TRAINED)
+    client.unload_model(MODEL)
+    merged = client.wait_operation(client.merge_adapter(TRAINED)).result().version
+    say(9, "optimize", f"merged: {merged.name}, {merged.byte_size / 1e6:.0f} MB")
+    job = client.quantize_model(
+        merged.name, "int8", evaluate_on=["suites/anchors"], max_metric_regression=0.05
+    )
+    made = client.wait_operation(job, on_progress=told_once(9, "optimize")).result()
+    check(made.before is not None and made.after is not None, "it was not judged")
+    was, now = (each.results[0]["perplexity"] for each in (made.before, made.after))
+    size = made.version.byte_size / 1e6
+    say(
+        9,
+        "optimize",
+        f"int8: {made.version.name}, {size:.0f} MB, perplexity {was:.1f} to {now:.1f}",
+    )
+    check(size < 0.3 * merged.byte_size / 1e6, "it is not smaller")
+
+
+def promote(client: Client) -> None:
+    """The result is what everybody gets who asks for the model by its name."""
+    moved = client.promote(TRAINED).result()
+    say(10, "promote", f"{MODEL} is {moved.version.name} now")
+    text = ask(client, 10, MODEL, ABOUT_US)
+    check("operating system for language models" in text, "the live version does not know llmos")
+
+
 def ask(client: Client, stage: int, model: str, question: str) -> str:
     """One question, its answer as it comes, and how fast it came."""
     say(stage, "chat", f"> {question}")
@@ -169,6 +206,21 @@ def ask(client: Client, stage: int, model: str, question: str) -> str:
     ttft = timings.time_to_first_token * 1000
     print(f"\n      TTFT {ttft:.0f} ms · {rate:.1f} tok/s · {tokens} tokens · finish={reason}")
     return text
+
+
+def told_once(number: int, name: str) -> OnProgress:
+    """Say each stage of an operation when it begins."""
+    last = ""
+
+    def report(at: OperationProgress) -> None:
+        nonlocal last
+        if at.stage != last:
+            last = at.stage
+            compiles = last == "warm-up" or last.endswith("after: load")
+            note = " (compiles the kernels the first time: up to a minute)" if compiles else ""
+            say(number, name, last + note)
+
+    return report
 
 
 def say(stage: int, name: str, text: str) -> None:
