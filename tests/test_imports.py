@@ -119,6 +119,14 @@ def test_the_rules_can_fail(tmp_path):
     assert {"torch", "torch.nn", "llmosd.rpc.status"} <= set(imports(file))
 
 
+def test_short_jobs_are_light():
+    """What checks uploads starts without torch, which takes longer than most checks do."""
+    code = "import llmosd.jobs.worker, sys; print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
 @pytest.mark.parametrize("module", ["llmosd.daemon", "llmos_client", "llmos_client.cli.main"])
 def test_front_and_client_are_light(module):
     """Neither torch nor numba nor numpy comes in with the front or the client."""

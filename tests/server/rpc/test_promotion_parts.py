@@ -8,11 +8,11 @@ import pytest
 from llmos.v1 import promotion_pb2 as pb
 from llmosd.errors import DatasetNotFound, GateRefused, InvalidField
 from llmosd.rpc import convert_promotions
-from llmosd.rpc.gates import Asked, LicenseGate, NoEvaluations
+from llmosd.rpc.gates import Asked, LicenseGate
 from llmosd.rpc.licenses import restriction
 from llmosd.rpc.probation import FEWEST, Tally, verdict
 from llmosd.rpc.self_check import probe_ids
-from llmosd.store.aliases import Condition, Watching
+from llmosd.store.aliases import Watching
 from tiny_training import tiny_config
 
 RESTRICTED = [
@@ -86,13 +86,6 @@ def test_what_was_removed_says_nothing():
     things = Things(tuned="MIT", base="MIT")
     record = SimpleNamespace(name="models/tuned/versions/1")
     asyncio.run(LicenseGate(things, things, things).check(record, None, Asked()))
-
-
-def test_conditions_that_nobody_checks():
-    gate, record = NoEvaluations(), SimpleNamespace(name="models/m/versions/1")
-    asyncio.run(gate.check(record, None, Asked()))
-    with pytest.raises(GateRefused, match="suite-1"):
-        asyncio.run(gate.check(record, None, Asked([Condition("suite-1", "nll", at_most=1.0)])))
 
 
 LIMITS = Watching(60.0, 1, 0.1)

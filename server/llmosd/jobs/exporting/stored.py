@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from numpy.typing import NDArray
-from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from llmosd.architectures.config import ModelConfig
@@ -16,7 +13,6 @@ from llmosd.errors import DataCorrupt, InvalidModelFile
 from llmosd.jobs.importing.bounds import machine_memory
 from llmosd.jobs.importing.safetensors_reader import SafetensorsFile
 from llmosd.jobs.importing.weights import Weight
-from llmosd.quantizers.stored import MINIMUMS, SCALES, logical, read_stored
 from llmosd.store.files import read_regular
 from llmosd.store.folders import MAX_JSON
 from llmosd.store.manifest import (
@@ -53,24 +49,12 @@ class Stored(NamedTuple):
 
 
 def _weights(folder: Path, file: SafetensorsFile) -> dict[str, Weight]:
-    """All weights; quantized matrices as the float32 they stand for, one at a time."""
-    names = set(file.tensors)
-    found: dict[str, Weight] = {}
-    for name in logical(list(file.tensors)):
-        if name + SCALES in names:
-            rows, columns = file.tensors[name].shape
-            packed = name + MINIMUMS in names  # two numbers of four bits in a byte
-            shape = (rows, 2 * columns if packed else columns)
-            pieces = partial(_dequantized, folder / WEIGHTS, name, names)
-            found[name] = Weight(shape, "float32", pieces)
-        else:
-            found[name] = file.weight(name)
-    return found
+    if any(name.endswith(".scales") for name in file.tensors):
+        # torch takes a second to import, and few versions need it.
+        from llmosd.jobs.exporting.quantized import dequantized_weights  # noqa: PLC0415
 
-
-def _dequantized(path: Path, name: str, names: set[str]) -> Iterator[NDArray[Any]]:
-    with safe_open(path, framework="pt") as file:
-        yield read_stored(name, names, file.get_tensor).float().contiguous().numpy().reshape(-1)
+        return dequantized_weights(folder / WEIGHTS, file)
+    return {name: file.weight(name) for name in file.tensors}
 
 
 @contextmanager
