@@ -129,7 +129,7 @@ def make_part(given: EvaluationPart | str) -> pb.EvaluationPart:
     unknown = set(given) - set(known)
     if unknown:
         raise TypeError(f"no such setting of a part: {', '.join(sorted(unknown))}")
-    part = pb.EvaluationPart(name=given.get("name", ""))
+    part = pb.EvaluationPart(label=given.get("name", ""))
     data = given["dataset"]
     if data.startswith("suites/"):
         part.suite = data.removeprefix("suites/")

@@ -184,7 +184,7 @@ def test_what_cannot_be_evaluated_is_refused(daemon):
     with daemon.client() as client:
         with pytest.raises(InvalidFieldError, match=r"parts\[0\].suite"):
             client.evaluate_model("tiny", ["suites/none"])
-        with pytest.raises(InvalidFieldError, match=r"parts\[1\].name"):
+        with pytest.raises(InvalidFieldError, match=r"parts\[1\].label"):
             client.evaluate_model("tiny", ["one", "one"])
         job = client.evaluate_model("tiny", ["grades"])
         with pytest.raises(InvalidFieldError, match="it gives text"):

@@ -78,17 +78,20 @@ def mutated(data, chance):
 
 
 def test_reflection_lists_what_is_served(methods):
-    """The walk below misses nothing: nine services of ours, operations, health, reflection."""
+    """The walk below misses nothing: all services of ours, operations, health, reflection."""
     services = {method.path.split("/")[1] for method in methods}
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
         for name in (
             "Admin",
             "Dataset",
+            "Evaluation",
+            "Feedback",
             "Generation",
             "Latent",
             "Model",
             "Operation",
+            "Optimization",
             "Scoring",
             "Tokenization",
             "Training",

@@ -30,7 +30,7 @@ from llmos.v1 import evaluation_pb2 as llmos_dot_v1_dot_evaluation__pb2
 from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/evaluation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x16llmos/v1/dataset.proto\x1a\x19llmos/v1/evaluation.proto\x1a\x17llmos/v1/priority.proto\"\xc8\x04\n\x14\x45valuateModelRequest\x12o\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$H\x00\x12]\n\x07\x61nswers\x18\x02 \x01(\tBJ\xbaHGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$H\x00\x12\x33\n\x05parts\x18\x03 \x03(\x0b\x32\x18.llmos.v1.EvaluationPartB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 \x12\x14\n\x0cmax_examples\x18\x04 \x01(\r\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12#\n\tresamples\x18\x06 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(dH\x01\x88\x01\x01\x12\x30\n\nconfidence\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\xe0?H\x02\x88\x01\x01\x12$\n\x0b\x63oncurrency\x18\x08 \x01(\rB\n\xbaH\x07*\x05\x18\x80\x02(\x01H\x03\x88\x01\x01\x12.\n\x08priority\x18\t \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nrequest_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@B\x10\n\x07subject\x12\x05\xbaH\x02\x08\x01\x42\x0c\n\n_resamplesB\r\n\x0b_confidenceB\x0e\n\x0c_concurrency\"\xf8\x02\n\x0e\x45valuationPart\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12]\n\x07\x64\x61taset\x18\x02 \x01(\tBJ\xbaHGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$H\x00\x12.\n\x05suite\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$H\x00\x12/\n\x05split\x18\x04 \x01(\x0e\x32\x16.llmos.v1.DatasetSplitB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x04task\x18\x05 \x01(\x0e\x32\x18.llmos.v1.EvaluationTaskB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x08settings\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.EvaluationSettings\x12\x1e\n\x05noise\x18\x07 \x01(\x0b\x32\x0f.llmos.v1.NoiseB\r\n\x04\x64\x61ta\x12\x05\xbaH\x02\x08\x01\"J\n\x14GetEvaluationRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\"\xba\x01\n\x16ListEvaluationsRequest\x12p\n\x05model\x18\x01 \x01(\tBa\xbaH^r\\2Z^((models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?)?$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x17ListEvaluationsResponse\x12)\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x14.llmos.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x17\x44\x65leteEvaluationRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\"\x9e\x01\n\x1dListEvaluationExamplesRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12\x17\n\x06result\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x1eListEvaluationExamplesResponse\x12-\n\x08\x65xamples\x18\x01 \x03(\x0b\x32\x1b.llmos.v1.EvaluationExample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc3\x01\n\x11\x45valuationExample\x12\x0b\n\x03row\x18\x01 \x01(\x04\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12\x13\n\x0boutput_json\x18\x03 \x01(\t\x12\x39\n\x07metrics\x18\x04 \x03(\x0b\x32(.llmos.v1.EvaluationExample.MetricsEntry\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xfa\x01\n\x19\x43ompareEvaluationsRequest\x12\x33\n\x05\x66irst\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12\x34\n\x06second\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12#\n\tresamples\x18\x03 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(dH\x00\x88\x01\x01\x12\x30\n\nconfidence\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\xe0?H\x01\x88\x01\x01\x42\x0c\n\n_resamplesB\r\n\x0b_confidence\"Q\n\x1a\x43ompareEvaluationsResponse\x12\x33\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32\x1e.llmos.v1.EvaluationDifference\"\xba\x01\n\x14\x45valuationDifference\x12\x0e\n\x06result\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\r\n\x05\x66irst\x18\x03 \x01(\x01\x12\x0e\n\x06second\x18\x04 \x01(\x01\x12\x12\n\ndifference\x18\x05 \x01(\x01\x12\x0b\n\x03low\x18\x06 \x01(\x01\x12\x0c\n\x04high\x18\x07 \x01(\x01\x12\x0f\n\x07p_value\x18\x08 \x01(\x01\x12\x0c\n\x04wins\x18\t \x01(\x01\x12\x15\n\rexample_count\x18\n \x01(\x04\"\x13\n\x11ListSuitesRequest\"5\n\x12ListSuitesResponse\x12\x1f\n\x06suites\x18\x01 \x03(\x0b\x32\x0f.llmos.v1.Suite\"`\n\x05Suite\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.llmos.v1.DatasetKind\x12\x11\n\trow_count\x18\x03 \x01(\x04\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t2\xe8\x04\n\x11\x45valuationService\x12N\n\rEvaluateModel\x12\x1e.llmos.v1.EvaluateModelRequest\x1a\x1d.google.longrunning.Operation\x12\x45\n\rGetEvaluation\x12\x1e.llmos.v1.GetEvaluationRequest\x1a\x14.llmos.v1.Evaluation\x12V\n\x0fListEvaluations\x12 .llmos.v1.ListEvaluationsRequest\x1a!.llmos.v1.ListEvaluationsResponse\x12M\n\x10\x44\x65leteEvaluation\x12!.llmos.v1.DeleteEvaluationRequest\x1a\x16.google.protobuf.Empty\x12k\n\x16ListEvaluationExamples\x12\'.llmos.v1.ListEvaluationExamplesRequest\x1a(.llmos.v1.ListEvaluationExamplesResponse\x12_\n\x12\x43ompareEvaluations\x12#.llmos.v1.CompareEvaluationsRequest\x1a$.llmos.v1.CompareEvaluationsResponse\x12G\n\nListSuites\x12\x1b.llmos.v1.ListSuitesRequest\x1a\x1c.llmos.v1.ListSuitesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!llmos/v1/evaluation_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x16llmos/v1/dataset.proto\x1a\x19llmos/v1/evaluation.proto\x1a\x17llmos/v1/priority.proto\"\xc8\x04\n\x14\x45valuateModelRequest\x12o\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$H\x00\x12]\n\x07\x61nswers\x18\x02 \x01(\tBJ\xbaHGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$H\x00\x12\x33\n\x05parts\x18\x03 \x03(\x0b\x32\x18.llmos.v1.EvaluationPartB\n\xbaH\x07\x92\x01\x04\x08\x01\x10 \x12\x14\n\x0cmax_examples\x18\x04 \x01(\r\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12#\n\tresamples\x18\x06 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(dH\x01\x88\x01\x01\x12\x30\n\nconfidence\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\xe0?H\x02\x88\x01\x01\x12$\n\x0b\x63oncurrency\x18\x08 \x01(\rB\n\xbaH\x07*\x05\x18\x80\x02(\x01H\x03\x88\x01\x01\x12.\n\x08priority\x18\t \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\nrequest_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@B\x10\n\x07subject\x12\x05\xbaH\x02\x08\x01\x42\x0c\n\n_resamplesB\r\n\x0b_confidenceB\x0e\n\x0c_concurrency\"\xf9\x02\n\x0e\x45valuationPart\x12\x16\n\x05label\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12]\n\x07\x64\x61taset\x18\x02 \x01(\tBJ\xbaHGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$H\x00\x12.\n\x05suite\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,31}$H\x00\x12/\n\x05split\x18\x04 \x01(\x0e\x32\x16.llmos.v1.DatasetSplitB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x04task\x18\x05 \x01(\x0e\x32\x18.llmos.v1.EvaluationTaskB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x08settings\x18\x06 \x01(\x0b\x32\x1c.llmos.v1.EvaluationSettings\x12\x1e\n\x05noise\x18\x07 \x01(\x0b\x32\x0f.llmos.v1.NoiseB\r\n\x04\x64\x61ta\x12\x05\xbaH\x02\x08\x01\"J\n\x14GetEvaluationRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\"\xba\x01\n\x16ListEvaluationsRequest\x12p\n\x05model\x18\x01 \x01(\tBa\xbaH^r\\2Z^((models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?)?$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x17ListEvaluationsResponse\x12)\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x14.llmos.v1.Evaluation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x17\x44\x65leteEvaluationRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\"\x9e\x01\n\x1dListEvaluationExamplesRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12\x17\n\x06result\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x1eListEvaluationExamplesResponse\x12-\n\x08\x65xamples\x18\x01 \x03(\x0b\x32\x1b.llmos.v1.EvaluationExample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc3\x01\n\x11\x45valuationExample\x12\x0b\n\x03row\x18\x01 \x01(\x04\x12\x12\n\ninput_json\x18\x02 \x01(\t\x12\x13\n\x0boutput_json\x18\x03 \x01(\t\x12\x39\n\x07metrics\x18\x04 \x03(\x0b\x32(.llmos.v1.EvaluationExample.MetricsEntry\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xfa\x01\n\x19\x43ompareEvaluationsRequest\x12\x33\n\x05\x66irst\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12\x34\n\x06second\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^evaluations/[a-z0-9-]{1,64}$\x12#\n\tresamples\x18\x03 \x01(\rB\x0b\xbaH\x08*\x06\x18\xa0\x8d\x06(dH\x00\x88\x01\x01\x12\x30\n\nconfidence\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x11\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\xe0?H\x01\x88\x01\x01\x42\x0c\n\n_resamplesB\r\n\x0b_confidence\"Q\n\x1a\x43ompareEvaluationsResponse\x12\x33\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32\x1e.llmos.v1.EvaluationDifference\"\xba\x01\n\x14\x45valuationDifference\x12\x0e\n\x06result\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\r\n\x05\x66irst\x18\x03 \x01(\x01\x12\x0e\n\x06second\x18\x04 \x01(\x01\x12\x12\n\ndifference\x18\x05 \x01(\x01\x12\x0b\n\x03low\x18\x06 \x01(\x01\x12\x0c\n\x04high\x18\x07 \x01(\x01\x12\x0f\n\x07p_value\x18\x08 \x01(\x01\x12\x0c\n\x04wins\x18\t \x01(\x01\x12\x15\n\rexample_count\x18\n \x01(\x04\"\x13\n\x11ListSuitesRequest\"5\n\x12ListSuitesResponse\x12\x1f\n\x06suites\x18\x01 \x03(\x0b\x32\x0f.llmos.v1.Suite\"`\n\x05Suite\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.llmos.v1.DatasetKind\x12\x11\n\trow_count\x18\x03 \x01(\x04\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t2\xe8\x04\n\x11\x45valuationService\x12N\n\rEvaluateModel\x12\x1e.llmos.v1.EvaluateModelRequest\x1a\x1d.google.longrunning.Operation\x12\x45\n\rGetEvaluation\x12\x1e.llmos.v1.GetEvaluationRequest\x1a\x14.llmos.v1.Evaluation\x12V\n\x0fListEvaluations\x12 .llmos.v1.ListEvaluationsRequest\x1a!.llmos.v1.ListEvaluationsResponse\x12M\n\x10\x44\x65leteEvaluation\x12!.llmos.v1.DeleteEvaluationRequest\x1a\x16.google.protobuf.Empty\x12k\n\x16ListEvaluationExamples\x12\'.llmos.v1.ListEvaluationExamplesRequest\x1a(.llmos.v1.ListEvaluationExamplesResponse\x12_\n\x12\x43ompareEvaluations\x12#.llmos.v1.CompareEvaluationsRequest\x1a$.llmos.v1.CompareEvaluationsResponse\x12G\n\nListSuites\x12\x1b.llmos.v1.ListSuitesRequest\x1a\x1c.llmos.v1.ListSuitesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,8 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVALUATEMODELREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_EVALUATIONPART'].oneofs_by_name['data']._loaded_options = None
   _globals['_EVALUATIONPART'].oneofs_by_name['data']._serialized_options = b'\272H\002\010\001'
-  _globals['_EVALUATIONPART'].fields_by_name['name']._loaded_options = None
-  _globals['_EVALUATIONPART'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_EVALUATIONPART'].fields_by_name['label']._loaded_options = None
+  _globals['_EVALUATIONPART'].fields_by_name['label']._serialized_options = b'\272H\004r\002\030@'
   _globals['_EVALUATIONPART'].fields_by_name['dataset']._loaded_options = None
   _globals['_EVALUATIONPART'].fields_by_name['dataset']._serialized_options = b'\272HGrE2C^(datasets/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8})?$'
   _globals['_EVALUATIONPART'].fields_by_name['suite']._loaded_options = None
@@ -94,35 +94,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVALUATEMODELREQUEST']._serialized_start=219
   _globals['_EVALUATEMODELREQUEST']._serialized_end=803
   _globals['_EVALUATIONPART']._serialized_start=806
-  _globals['_EVALUATIONPART']._serialized_end=1182
-  _globals['_GETEVALUATIONREQUEST']._serialized_start=1184
-  _globals['_GETEVALUATIONREQUEST']._serialized_end=1258
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=1261
-  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=1447
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=1449
-  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=1542
-  _globals['_DELETEEVALUATIONREQUEST']._serialized_start=1544
-  _globals['_DELETEEVALUATIONREQUEST']._serialized_end=1621
-  _globals['_LISTEVALUATIONEXAMPLESREQUEST']._serialized_start=1624
-  _globals['_LISTEVALUATIONEXAMPLESREQUEST']._serialized_end=1782
-  _globals['_LISTEVALUATIONEXAMPLESRESPONSE']._serialized_start=1784
-  _globals['_LISTEVALUATIONEXAMPLESRESPONSE']._serialized_end=1888
-  _globals['_EVALUATIONEXAMPLE']._serialized_start=1891
-  _globals['_EVALUATIONEXAMPLE']._serialized_end=2086
-  _globals['_EVALUATIONEXAMPLE_METRICSENTRY']._serialized_start=2040
-  _globals['_EVALUATIONEXAMPLE_METRICSENTRY']._serialized_end=2086
-  _globals['_COMPAREEVALUATIONSREQUEST']._serialized_start=2089
-  _globals['_COMPAREEVALUATIONSREQUEST']._serialized_end=2339
-  _globals['_COMPAREEVALUATIONSRESPONSE']._serialized_start=2341
-  _globals['_COMPAREEVALUATIONSRESPONSE']._serialized_end=2422
-  _globals['_EVALUATIONDIFFERENCE']._serialized_start=2425
-  _globals['_EVALUATIONDIFFERENCE']._serialized_end=2611
-  _globals['_LISTSUITESREQUEST']._serialized_start=2613
-  _globals['_LISTSUITESREQUEST']._serialized_end=2632
-  _globals['_LISTSUITESRESPONSE']._serialized_start=2634
-  _globals['_LISTSUITESRESPONSE']._serialized_end=2687
-  _globals['_SUITE']._serialized_start=2689
-  _globals['_SUITE']._serialized_end=2785
-  _globals['_EVALUATIONSERVICE']._serialized_start=2788
-  _globals['_EVALUATIONSERVICE']._serialized_end=3404
+  _globals['_EVALUATIONPART']._serialized_end=1183
+  _globals['_GETEVALUATIONREQUEST']._serialized_start=1185
+  _globals['_GETEVALUATIONREQUEST']._serialized_end=1259
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_start=1262
+  _globals['_LISTEVALUATIONSREQUEST']._serialized_end=1448
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_start=1450
+  _globals['_LISTEVALUATIONSRESPONSE']._serialized_end=1543
+  _globals['_DELETEEVALUATIONREQUEST']._serialized_start=1545
+  _globals['_DELETEEVALUATIONREQUEST']._serialized_end=1622
+  _globals['_LISTEVALUATIONEXAMPLESREQUEST']._serialized_start=1625
+  _globals['_LISTEVALUATIONEXAMPLESREQUEST']._serialized_end=1783
+  _globals['_LISTEVALUATIONEXAMPLESRESPONSE']._serialized_start=1785
+  _globals['_LISTEVALUATIONEXAMPLESRESPONSE']._serialized_end=1889
+  _globals['_EVALUATIONEXAMPLE']._serialized_start=1892
+  _globals['_EVALUATIONEXAMPLE']._serialized_end=2087
+  _globals['_EVALUATIONEXAMPLE_METRICSENTRY']._serialized_start=2041
+  _globals['_EVALUATIONEXAMPLE_METRICSENTRY']._serialized_end=2087
+  _globals['_COMPAREEVALUATIONSREQUEST']._serialized_start=2090
+  _globals['_COMPAREEVALUATIONSREQUEST']._serialized_end=2340
+  _globals['_COMPAREEVALUATIONSRESPONSE']._serialized_start=2342
+  _globals['_COMPAREEVALUATIONSRESPONSE']._serialized_end=2423
+  _globals['_EVALUATIONDIFFERENCE']._serialized_start=2426
+  _globals['_EVALUATIONDIFFERENCE']._serialized_end=2612
+  _globals['_LISTSUITESREQUEST']._serialized_start=2614
+  _globals['_LISTSUITESREQUEST']._serialized_end=2633
+  _globals['_LISTSUITESRESPONSE']._serialized_start=2635
+  _globals['_LISTSUITESRESPONSE']._serialized_end=2688
+  _globals['_SUITE']._serialized_start=2690
+  _globals['_SUITE']._serialized_end=2786
+  _globals['_EVALUATIONSERVICE']._serialized_start=2789
+  _globals['_EVALUATIONSERVICE']._serialized_end=3405
 # @@protoc_insertion_point(module_scope)

@@ -37,22 +37,22 @@ class EvaluateModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., answers: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[EvaluationPart, _Mapping]]] = ..., max_examples: _Optional[int] = ..., seed: _Optional[int] = ..., resamples: _Optional[int] = ..., confidence: _Optional[float] = ..., concurrency: _Optional[int] = ..., priority: _Optional[_Union[_priority_pb2.Priority, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class EvaluationPart(_message.Message):
-    __slots__ = ("name", "dataset", "suite", "split", "task", "settings", "noise")
-    NAME_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("label", "dataset", "suite", "split", "task", "settings", "noise")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     DATASET_FIELD_NUMBER: _ClassVar[int]
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     NOISE_FIELD_NUMBER: _ClassVar[int]
-    name: str
+    label: str
     dataset: str
     suite: str
     split: _dataset_pb2.DatasetSplit
     task: _evaluation_pb2.EvaluationTask
     settings: _evaluation_pb2.EvaluationSettings
     noise: _dataset_pb2.Noise
-    def __init__(self, name: _Optional[str] = ..., dataset: _Optional[str] = ..., suite: _Optional[str] = ..., split: _Optional[_Union[_dataset_pb2.DatasetSplit, str]] = ..., task: _Optional[_Union[_evaluation_pb2.EvaluationTask, str]] = ..., settings: _Optional[_Union[_evaluation_pb2.EvaluationSettings, _Mapping]] = ..., noise: _Optional[_Union[_dataset_pb2.Noise, _Mapping]] = ...) -> None: ...
+    def __init__(self, label: _Optional[str] = ..., dataset: _Optional[str] = ..., suite: _Optional[str] = ..., split: _Optional[_Union[_dataset_pb2.DatasetSplit, str]] = ..., task: _Optional[_Union[_evaluation_pb2.EvaluationTask, str]] = ..., settings: _Optional[_Union[_evaluation_pb2.EvaluationSettings, _Mapping]] = ..., noise: _Optional[_Union[_dataset_pb2.Noise, _Mapping]] = ...) -> None: ...
 
 class GetEvaluationRequest(_message.Message):
     __slots__ = ("name",)

@@ -58,7 +58,7 @@ def check_parts(
     for at, name in enumerate(names):
         if name in names[:at]:
             raise InvalidField.of(
-                f"{field}[{at}].name", f"there is a {name} already; name it apart"
+                f"{field}[{at}].label", f"there is a {name} already; name it apart"
             )
     return found
 
@@ -76,7 +76,7 @@ def _part(field: str, part: pb.EvaluationPart, datasets: Datasets) -> PartSpec:
         data, folder = record.name, str(path)
     settings = part.settings
     return PartSpec(
-        name=part.name or data.removeprefix("datasets/"),
+        name=part.label or data.removeprefix("datasets/"),
         data=data,
         folder=folder,
         split=convert_datasets.SPLITS[part.split] or "",
