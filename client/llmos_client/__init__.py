@@ -102,22 +102,27 @@ if TYPE_CHECKING:
     from llmos_client.options import SamplingOptions as SamplingOptions
     from llmos_client.options import TrainOptions as TrainOptions
     from llmos_client.results import CancelOutcome as CancelOutcome
-    from llmos_client.results import Classification as Classification
     from llmos_client.results import Health as Health
-    from llmos_client.results import LabelScore as LabelScore
     from llmos_client.results import LoadResult as LoadResult
     from llmos_client.results import Model as Model
     from llmos_client.results import ModelVersion as ModelVersion
     from llmos_client.results import RenderedChat as RenderedChat
     from llmos_client.results import Residency as Residency
     from llmos_client.results import ResidencyState as ResidencyState
-    from llmos_client.results import Score as Score
     from llmos_client.results import ServerInfo as ServerInfo
     from llmos_client.results import ServerLimits as ServerLimits
     from llmos_client.results import TensorInfo as TensorInfo
     from llmos_client.results import Token as Token
     from llmos_client.results import TokenCount as TokenCount
     from llmos_client.results import UnloadResult as UnloadResult
+    from llmos_client.scores import ChoiceScore as ChoiceScore
+    from llmos_client.scores import ChoiceScores as ChoiceScores
+    from llmos_client.scores import Classification as Classification
+    from llmos_client.scores import Embedding as Embedding
+    from llmos_client.scores import Embeddings as Embeddings
+    from llmos_client.scores import LabelScore as LabelScore
+    from llmos_client.scores import Neighbour as Neighbour
+    from llmos_client.scores import Score as Score
     from llmos_client.streams import Conversation as Conversation
     from llmos_client.streams import EventStream as EventStream
     from llmos_client.streams import GenerationStream as GenerationStream
@@ -146,7 +151,8 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "generations", "latents", "loads", "operations", "results", "training",
+    "datasets", "errors", "generations", "latents", "loads", "operations", "results",
+    "scores", "training",
 )  # fmt: skip
 
 

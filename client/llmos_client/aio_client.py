@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, calls_scoring, parsing, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
+from llmos_client.aio_scoring_methods import AsyncScoringMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -21,7 +22,9 @@ from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods, AsyncLatentMethods):
+class AsyncClient(
+    AsyncDatasetMethods, AsyncTrainingMethods, AsyncLatentMethods, AsyncScoringMethods
+):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
@@ -85,30 +88,6 @@ class AsyncClient(AsyncDatasetMethods, AsyncTrainingMethods, AsyncLatentMethods)
             model, prompt, messages=messages, tools=tools, parse_special=parse_special
         )
         return await self._call(calls.count_tokens(request))
-
-    async def score(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
-    ) -> results.Score:
-        """Tell how likely each token of a text is after the ones before it."""
-        return await self._call(calls_scoring.score(model, text, tokens, priority, timeout))
-
-    async def classify(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
-    ) -> results.Classification:
-        """Tell which label, or which grade, a text has."""
-        return await self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

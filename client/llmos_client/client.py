@@ -4,19 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, calls_scoring, parsing, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.generations import Generation
 from llmos_client.latent_methods import LatentMethods
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
+from llmos_client.scoring_methods import ScoringMethods
 from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.training_methods import TrainingMethods
 from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
-class Client(DatasetMethods, TrainingMethods, LatentMethods):
+class Client(DatasetMethods, TrainingMethods, LatentMethods, ScoringMethods):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
@@ -83,30 +84,6 @@ class Client(DatasetMethods, TrainingMethods, LatentMethods):
             model, prompt, messages=messages, tools=tools, parse_special=parse_special
         )
         return self._call(calls.count_tokens(request))
-
-    def score(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,
-    ) -> results.Score:
-        """Tell how likely each token of a text is after the ones before it."""
-        return self._call(calls_scoring.score(model, text, tokens, priority, timeout))
-
-    def classify(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,
-    ) -> results.Classification:
-        """Tell which label, or which grade, a text has."""
-        return self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

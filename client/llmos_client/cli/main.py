@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "run",
     "chat": "chat",
     "classify": "classify",
+    "embed": "embed",
     "tokenize": "tokenize",
     "latent": "latent",
     "dataset": "dataset",
