@@ -63,6 +63,10 @@ if TYPE_CHECKING:
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
     from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
     from llmos_client.errors import UnsafeFileError as UnsafeFileError
+    from llmos_client.explanations import Ancestor as Ancestor
+    from llmos_client.explanations import Explanation as Explanation
+    from llmos_client.explanations import Integration as Integration
+    from llmos_client.explanations import TokenAttribution as TokenAttribution
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -151,8 +155,8 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "generations", "latents", "loads", "operations", "results",
-    "scores", "training",
+    "datasets", "errors", "explanations", "generations", "latents", "loads", "operations",
+    "results", "scores", "training",
 )  # fmt: skip
 
 

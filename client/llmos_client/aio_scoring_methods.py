@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from llmos_client import calls_scoring, scores
+from llmos_client import calls_explaining, calls_scoring, explanations, scores
 from llmos_client.aio_connection import AsyncConnection
+from llmos_client.options import MessageLike
 
 
 class AsyncScoringMethods(AsyncConnection):
@@ -75,3 +76,30 @@ class AsyncScoringMethods(AsyncConnection):
         """
         request = calls_scoring.embed_request(model, inputs, pooling, normalize=normalize)
         return await self._call(calls_scoring.embed(request, priority, timeout))
+
+    async def explain(
+        self,
+        model: str,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[MessageLike] | None = None,
+        tokens: Sequence[int] | None = None,
+        answer: str | Sequence[int] | None = None,
+        max_tokens: int | None = None,
+        target: int | None = None,
+        baseline: str | None = None,
+        top: int | None = None,
+        max_steps: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> explanations.Explanation:
+        """Tell which tokens of a prompt an answer hangs on, and what else might have been said.
+
+        Without an `answer` it is what the model says greedily, up to `max_tokens`. `target` is the
+        place of one of its tokens; all of them by default. `baseline` is "mean" (the default) or
+        "zero": what the prompt's embeddings are compared with.
+        """
+        request = calls_explaining.explain_request(
+            model, prompt, messages, tokens, answer, max_tokens=max_tokens, target=target,
+            baseline=baseline, top=top, max_steps=max_steps,
+        )  # fmt: skip
+        return await self._call(calls_explaining.explain(request, timeout))

@@ -25,6 +25,7 @@ from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.encoder import Encoder
+from llmosd.rpc.explainer import Explainer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.heads import Heads
@@ -84,8 +85,8 @@ class _Daemon:
         self._dataset_store = DatasetStore(config.state)
         known = catalog.datasets.versions(None, 1_000_000)
         self._dataset_store.clean([(record.dataset_id, record.version) for record in known])
-        self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
+        self._jobs = JobRunner(threads)
         self._launcher = LocalLauncher(
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )
@@ -174,9 +175,10 @@ class _Daemon:
         self._starter.register(batch.KIND, batches.run)
         self._durable.register(batch.KIND, batches.publish)
         self._durable.on_stop = self._starter.stop
+        explainer = Explainer(catalog, store, texts, pool, generator, self._jobs)
         return Servicers(
             generation=GenerationServicer(generator, catalog, texts, operations),
-            scoring=ScoringServicer(catalog, texts, pool, heads),
+            scoring=ScoringServicer(catalog, texts, pool, heads, explainer),
             latent=LatentServicer(catalog, store, generator, Encoder(texts, pool)),
             tokenization=TokenizationServicer(catalog, texts),
             models=ModelServicer(catalog, store, pool, operations, texts, uploads, self._durable),

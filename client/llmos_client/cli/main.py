@@ -26,6 +26,7 @@ _COMMANDS = {
     "chat": "chat",
     "classify": "classify",
     "embed": "embed",
+    "explain": "explain",
     "tokenize": "tokenize",
     "latent": "latent",
     "dataset": "dataset",

@@ -1,4 +1,5 @@
 from buf.validate import validate_pb2 as _validate_pb2
+from llmos.v1 import chat_pb2 as _chat_pb2
 from llmos.v1 import generation_service_pb2 as _generation_service_pb2
 from llmos.v1 import priority_pb2 as _priority_pb2
 from google.protobuf.internal import containers as _containers
@@ -165,3 +166,101 @@ class Embedding(_message.Message):
     values: _containers.RepeatedScalarFieldContainer[float]
     tokens: int
     def __init__(self, values: _Optional[_Iterable[float]] = ..., tokens: _Optional[int] = ...) -> None: ...
+
+class ExplainGenerationRequest(_message.Message):
+    __slots__ = ("model", "text", "chat", "tokens", "answer_text", "answer_tokens", "max_tokens", "target", "baseline", "top", "max_steps")
+    class Baseline(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BASELINE_UNSPECIFIED: _ClassVar[ExplainGenerationRequest.Baseline]
+        BASELINE_MEAN: _ClassVar[ExplainGenerationRequest.Baseline]
+        BASELINE_ZERO: _ClassVar[ExplainGenerationRequest.Baseline]
+    BASELINE_UNSPECIFIED: ExplainGenerationRequest.Baseline
+    BASELINE_MEAN: ExplainGenerationRequest.Baseline
+    BASELINE_ZERO: ExplainGenerationRequest.Baseline
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TEXT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    MAX_STEPS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    text: _generation_service_pb2.TextInput
+    chat: _chat_pb2.ChatInput
+    tokens: _generation_service_pb2.TokenInput
+    answer_text: _generation_service_pb2.TextInput
+    answer_tokens: _generation_service_pb2.TokenInput
+    max_tokens: int
+    target: int
+    baseline: ExplainGenerationRequest.Baseline
+    top: int
+    max_steps: int
+    def __init__(self, model: _Optional[str] = ..., text: _Optional[_Union[_generation_service_pb2.TextInput, _Mapping]] = ..., chat: _Optional[_Union[_chat_pb2.ChatInput, _Mapping]] = ..., tokens: _Optional[_Union[_generation_service_pb2.TokenInput, _Mapping]] = ..., answer_text: _Optional[_Union[_generation_service_pb2.TextInput, _Mapping]] = ..., answer_tokens: _Optional[_Union[_generation_service_pb2.TokenInput, _Mapping]] = ..., max_tokens: _Optional[int] = ..., target: _Optional[int] = ..., baseline: _Optional[_Union[ExplainGenerationRequest.Baseline, str]] = ..., top: _Optional[int] = ..., max_steps: _Optional[int] = ...) -> None: ...
+
+class ExplainGenerationResponse(_message.Message):
+    __slots__ = ("model_version", "prompt", "answer", "integration", "lineage")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATION_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    prompt: _containers.RepeatedCompositeFieldContainer[TokenAttribution]
+    answer: _containers.RepeatedCompositeFieldContainer[_generation_service_pb2.TokenOutput]
+    integration: Integration
+    lineage: _containers.RepeatedCompositeFieldContainer[Ancestor]
+    def __init__(self, model_version: _Optional[str] = ..., prompt: _Optional[_Iterable[_Union[TokenAttribution, _Mapping]]] = ..., answer: _Optional[_Iterable[_Union[_generation_service_pb2.TokenOutput, _Mapping]]] = ..., integration: _Optional[_Union[Integration, _Mapping]] = ..., lineage: _Optional[_Iterable[_Union[Ancestor, _Mapping]]] = ...) -> None: ...
+
+class TokenAttribution(_message.Message):
+    __slots__ = ("id", "bytes", "attribution")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    bytes: bytes
+    attribution: float
+    def __init__(self, id: _Optional[int] = ..., bytes: _Optional[bytes] = ..., attribution: _Optional[float] = ...) -> None: ...
+
+class Integration(_message.Message):
+    __slots__ = ("output", "baseline_output", "error", "relative_error", "steps", "converged")
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    CONVERGED_FIELD_NUMBER: _ClassVar[int]
+    output: float
+    baseline_output: float
+    error: float
+    relative_error: float
+    steps: int
+    converged: bool
+    def __init__(self, output: _Optional[float] = ..., baseline_output: _Optional[float] = ..., error: _Optional[float] = ..., relative_error: _Optional[float] = ..., steps: _Optional[int] = ..., converged: _Optional[bool] = ...) -> None: ...
+
+class Ancestor(_message.Message):
+    __slots__ = ("version", "digest", "license", "source", "objective", "method", "dataset", "dataset_digest", "base", "adapter")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    DATASET_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    digest: str
+    license: str
+    source: str
+    objective: str
+    method: str
+    dataset: str
+    dataset_digest: str
+    base: str
+    adapter: bool
+    def __init__(self, version: _Optional[str] = ..., digest: _Optional[str] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., objective: _Optional[str] = ..., method: _Optional[str] = ..., dataset: _Optional[str] = ..., dataset_digest: _Optional[str] = ..., base: _Optional[str] = ..., adapter: _Optional[bool] = ...) -> None: ...

@@ -55,6 +55,11 @@ class ScoringServiceStub:
                 request_serializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.FromString,
                 _registered_method=True)
+        self.ExplainGeneration = channel.unary_unary(
+                '/llmos.v1.ScoringService/ExplainGeneration',
+                request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer:
@@ -89,6 +94,14 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainGeneration(self, request, context):
+        """Why a model answers as it does: what else it might have said, which tokens of the prompt spoke
+        for the answer and against it, and what the model was made of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.EmbedText,
                     request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.SerializeToString,
+            ),
+            'ExplainGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainGeneration,
+                    request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class ScoringService:
             '/llmos.v1.ScoringService/EmbedText',
             llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.SerializeToString,
             llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ScoringService/ExplainGeneration',
+            llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.SerializeToString,
+            llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,13 +72,41 @@ class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
     byte_size: int
 
 
+class ExplainSpec(msgspec.Struct, frozen=True, kw_only=True, tag="explain"):
+    """Attribute an answer to the tokens of its prompt; see jobs.explain.
+
+    `model_dir` is the version's folder, `base_dir` that of the weights where it has an adapter to
+    them. `target` is a place in the answer, -1: all of it. Steps are added until the error is below
+    `tolerance` of the whole, or there are `max_steps`.
+    """
+
+    model_dir: str
+    base_dir: str = ""
+    prompt: list[int]
+    answer: list[int]
+    target: int = -1
+    baseline: Literal["mean", "zero"] = "mean"
+    tolerance: float = 0.05
+    max_steps: int = 512
+
+
+class ExplainResult(msgspec.Struct, frozen=True, kw_only=True, tag="explain"):
+    """Logits that each token of the prompt adds, those there are with it and without, and steps."""
+
+    attributions: list[float]
+    output: float
+    baseline_output: float
+    steps: int
+    converged: bool
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first frame. The spec's tag says which job it is.
 
     `data_bytes` limits the process's own memory (RLIMIT_DATA, 0: no limit).
     """
 
-    spec: ImportSpec | IngestSpec | PreprocessSpec
+    spec: ImportSpec | IngestSpec | PreprocessSpec | ExplainSpec
     data_bytes: int = 0
 
 
@@ -98,7 +126,7 @@ class JobProgress(msgspec.Struct, frozen=True, tag=True):
 class JobDone(msgspec.Struct, frozen=True, tag=True):
     """The last frame of a job that succeeded."""
 
-    result: ImportResult | DatasetResult
+    result: ImportResult | DatasetResult | ExplainResult
 
 
 ToJob = JobSpec | CancelJob

@@ -22,6 +22,8 @@ from llmosd.jobs.faults import as_ours
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
+    ExplainResult,
+    ExplainSpec,
     ImportSpec,
     IngestSpec,
     JobDone,
@@ -32,10 +34,19 @@ from llmosd.jobs.messages import (
 from llmosd.jobs.specs import PreprocessSpec
 from llmosd.progress import Progress
 
+
+def _explain(spec: ExplainSpec, progress: Progress) -> ExplainResult:
+    """See jobs.explain, whose networks no other job waits to be imported."""
+    from llmosd.jobs.explain import explain  # noqa: PLC0415
+
+    return explain(spec, progress)
+
+
 _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
     IngestSpec: ingest,
     PreprocessSpec: preprocess,
+    ExplainSpec: _explain,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

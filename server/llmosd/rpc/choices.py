@@ -48,7 +48,7 @@ async def pairs_of(
     for at, choice in enumerate(request.choices):
         field = f"choices[{at}]"
         convert.check_ids(f"{field}.tokens.ids", choice.tokens.ids, record.vocabulary_size)
-        pair = await _pair(request, choice, model, record)
+        pair = await pair_of(request, choice, model, record)
         if not pair.choice:
             raise InvalidField.of(
                 field,
@@ -60,9 +60,10 @@ async def pairs_of(
     return pairs
 
 
-async def _pair(
+async def pair_of(
     request: pb.ScoreChoicesRequest, choice: pb.ScoringChoice, model: TextModel, record: Any
 ) -> Pair:
+    """Tokens of the request's context and of a choice, which may be none; raises InvalidField."""
     given, kind = request.WhichOneof("context"), choice.WhichOneof("input")
     starts = family_of(record.architecture).starts
     if given == "tokens":

@@ -19,6 +19,7 @@ from llmosd.rpc.choices import (
     scored_tokens,
 )
 from llmosd.rpc.embeddings import embed
+from llmosd.rpc.explainer import Explainer
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.questions import ask, score
 from llmosd.rpc.text_models import TextModels
@@ -31,7 +32,15 @@ from llmosd.supervisor.pool import ModelPool
 class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     """Scores text on the pool's engines."""
 
-    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        texts: TextModels,
+        pool: ModelPool,
+        heads: Heads,
+        explainer: Explainer,
+    ) -> None:
+        self._explainer = explainer
         self._catalog = catalog
         self._texts = texts
         self._pool = pool
@@ -105,6 +114,14 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         default = self._heads.check_embeds(record)
         model = await self._texts.get(record)
         return await embed(request, record, model, self._pool, Caller.of(context), default)
+
+    async def ExplainGeneration(
+        self, request: pb.ExplainGenerationRequest, context: Any
+    ) -> pb.ExplainGenerationResponse:
+        """Why a model answers as it does."""
+        record = self._catalog.resolve(ModelRef.parse(request.model))
+        self._heads.check_language(record)
+        return await self._explainer.explain(request, record, Caller.of(context))
 
     async def _encode(self, record: VersionRecord, request: Any) -> list[int]:
         """Token ids of a request's input; a text to be classified is as those it learned from."""

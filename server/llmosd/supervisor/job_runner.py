@@ -7,6 +7,8 @@ from llmosd.errors import InternalError
 from llmosd.ipc import ChannelClosed, Child, Failure
 from llmosd.jobs.messages import (
     DatasetResult,
+    ExplainResult,
+    ExplainSpec,
     ImportResult,
     ImportSpec,
     IngestSpec,
@@ -16,6 +18,7 @@ from llmosd.jobs.messages import (
     ToFront,
 )
 from llmosd.jobs.specs import PreprocessSpec
+from llmosd.supervisor.launcher import openmp_environment
 
 _JOBS = "llmosd.jobs"
 # Of memory of its own: a hostile row of JSON may ask for any amount.
@@ -25,8 +28,10 @@ _DATA_BYTES: dict[type, int] = {IngestSpec: 1 << 30}
 class JobRunner:
     """Starts job processes and ends them; keeps the ids of those that run."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 0) -> None:
+        """Jobs compute with `threads` threads; 0: as many as their libraries like."""
         self._children: set[Child] = set()
+        self._environment = openmp_environment(threads) if threads else {}
 
     def processes(self) -> list[int]:
         """Process ids of running jobs."""
@@ -39,21 +44,26 @@ class JobRunner:
 
     @overload
     async def run(
+        self, name: str, spec: ExplainSpec, report: Callable[[JobProgress], None]
+    ) -> ExplainResult: ...
+
+    @overload
+    async def run(
         self, name: str, spec: IngestSpec | PreprocessSpec, report: Callable[[JobProgress], None]
     ) -> DatasetResult: ...
 
     async def run(
         self,
         name: str,
-        spec: ImportSpec | IngestSpec | PreprocessSpec,
+        spec: ImportSpec | IngestSpec | PreprocessSpec | ExplainSpec,
         report: Callable[[JobProgress], None],
-    ) -> ImportResult | DatasetResult:
+    ) -> ImportResult | DatasetResult | ExplainResult:
         """Run a job to its end; cancelling kills its process, which loses nothing.
 
         Raises:
             LlmosError: what the job says went wrong; InternalError when it says nothing.
         """
-        child = await Child.spawn(name, _JOBS, ToFront)
+        child = await Child.spawn(name, _JOBS, ToFront, self._environment)
         self._children.add(child)
         try:
             child.channel.send(JobSpec(spec=spec, data_bytes=_DATA_BYTES.get(type(spec), 0)))
