@@ -47,7 +47,17 @@ RULES = {
         {"torch", "triton", "numba", "numpy", "safetensors", "llmos_kernels", "llguidance"},
     ),
     "jobs": (
-        {"architectures", "quantizers", "objectives", "metrics", "store", "text", "ipc", *BASE},
+        {
+            "architectures",
+            "quantizers",
+            "objectives",
+            "metrics",
+            "store",
+            "text",
+            "ipc",
+            *BASE,
+            "engine.adapters",
+        },  # one reader of an adapter's files
         {"torch", "numpy", "safetensors", "tokenizers"},
     ),
     "architectures": (BASE, {"torch", "numpy"}),
@@ -102,7 +112,7 @@ def test_server_imports(path):
     ("kernels/llmos_kernels", {"numpy", "numba", "llvmlite", "llmos_kernels"}),
     ("client/llmos_client", {"grpc", "llmos", "google", "grpc_health", "click", "rich",
                              "prompt_toolkit", "huggingface_hub", "llmos_client", "plotille",
-                             "matplotlib", "tensorboard"}),
+                             "matplotlib", "tensorboard", "lm_eval", "tqdm"}),
 ])  # fmt: skip
 def test_other_packages(folder, allowed):
     """Kernels know arrays only; the client knows the wire only."""

@@ -76,6 +76,10 @@ if TYPE_CHECKING:
     from llmos_client.evaluations import EvaluationResult as EvaluationResult
     from llmos_client.evaluations import EvaluationTask as EvaluationTask
     from llmos_client.evaluations import Suite as Suite
+    from llmos_client.explanations import Ancestor as Ancestor
+    from llmos_client.explanations import Explanation as Explanation
+    from llmos_client.explanations import Integration as Integration
+    from llmos_client.explanations import TokenAttribution as TokenAttribution
     from llmos_client.exports import Export as Export
     from llmos_client.exports import ExportedFile as ExportedFile
     from llmos_client.feedback import Feedback as Feedback
@@ -137,22 +141,27 @@ if TYPE_CHECKING:
     from llmos_client.promotions import PromotionResult as PromotionResult
     from llmos_client.promotions import PromotionState as PromotionState
     from llmos_client.results import CancelOutcome as CancelOutcome
-    from llmos_client.results import Classification as Classification
     from llmos_client.results import Health as Health
-    from llmos_client.results import LabelScore as LabelScore
     from llmos_client.results import LoadResult as LoadResult
     from llmos_client.results import Model as Model
     from llmos_client.results import ModelVersion as ModelVersion
     from llmos_client.results import RenderedChat as RenderedChat
     from llmos_client.results import Residency as Residency
     from llmos_client.results import ResidencyState as ResidencyState
-    from llmos_client.results import Score as Score
     from llmos_client.results import ServerInfo as ServerInfo
     from llmos_client.results import ServerLimits as ServerLimits
     from llmos_client.results import TensorInfo as TensorInfo
     from llmos_client.results import Token as Token
     from llmos_client.results import TokenCount as TokenCount
     from llmos_client.results import UnloadResult as UnloadResult
+    from llmos_client.scores import ChoiceScore as ChoiceScore
+    from llmos_client.scores import ChoiceScores as ChoiceScores
+    from llmos_client.scores import Classification as Classification
+    from llmos_client.scores import Embedding as Embedding
+    from llmos_client.scores import Embeddings as Embeddings
+    from llmos_client.scores import LabelScore as LabelScore
+    from llmos_client.scores import Neighbour as Neighbour
+    from llmos_client.scores import Score as Score
     from llmos_client.streams import Conversation as Conversation
     from llmos_client.streams import EventStream as EventStream
     from llmos_client.streams import GenerationStream as GenerationStream
@@ -186,8 +195,9 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "evaluations", "exports", "feedback", "generations", "latents", "loads",
-    "operations", "optimizations", "promotions", "results", "training",
+    "datasets", "errors", "evaluations", "explanations", "exports", "feedback", "generations",
+    "latents", "loads", "operations", "optimizations", "promotions", "results", "scores",
+    "training",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, calls_scoring, parsing, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_export_methods import AsyncExportMethods
@@ -17,6 +17,7 @@ from llmos_client.aio_feedback_methods import AsyncFeedbackMethods
 from llmos_client.aio_latent_methods import AsyncLatentMethods
 from llmos_client.aio_optimization_methods import AsyncOptimizationMethods
 from llmos_client.aio_promotion_methods import AsyncPromotionMethods
+from llmos_client.aio_scoring_methods import AsyncScoringMethods
 from llmos_client.aio_streams import AsyncConversation, AsyncEventStream, AsyncGenerationStream
 from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
@@ -35,6 +36,7 @@ class AsyncClient(
     AsyncLatentMethods,
     AsyncPromotionMethods,
     AsyncExportMethods,
+    AsyncScoringMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -99,30 +101,6 @@ class AsyncClient(
             model, prompt, messages=messages, tools=tools, parse_special=parse_special
         )
         return await self._call(calls.count_tokens(request))
-
-    async def score(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
-    ) -> results.Score:
-        """Tell how likely each token of a text is after the ones before it."""
-        return await self._call(calls_scoring.score(model, text, tokens, priority, timeout))
-
-    async def classify(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
-    ) -> results.Classification:
-        """Tell which label, or which grade, a text has."""
-        return await self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     async def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

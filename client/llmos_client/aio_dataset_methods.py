@@ -1,7 +1,7 @@
 """The asyncio client's methods about datasets."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -93,6 +93,17 @@ class AsyncDatasetMethods(AsyncConnection):
             )
             rows += page
         return rows[:limit]
+
+    async def iter_examples(
+        self, name: str, *, split: datasets.Split | None = None
+    ) -> AsyncIterator[datasets.Example]:
+        """Go through all rows of a version, in order; a page of them is in memory at a time."""
+        token, more = "", True
+        while more:
+            rows, token = await self._call(calls_datasets.list_examples(name, split, 0, token))
+            for row in rows:
+                yield row
+            more = bool(token)
 
     async def delete_dataset(self, name: str) -> None:
         """Remove a dataset with all its versions."""

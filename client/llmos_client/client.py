@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, calls_scoring, parsing, requests, results
+from llmos_client import calls, parsing, requests, results
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.export_methods import ExportMethods
@@ -15,6 +15,7 @@ from llmos_client.loads import Load
 from llmos_client.optimization_methods import OptimizationMethods
 from llmos_client.options import GenerateOptions, MessageLike
 from llmos_client.promotion_methods import PromotionMethods
+from llmos_client.scoring_methods import ScoringMethods
 from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.training_methods import TrainingMethods
 from llmos_client.transport import CallContext
@@ -30,6 +31,7 @@ class Client(
     LatentMethods,
     PromotionMethods,
     ExportMethods,
+    ScoringMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -97,30 +99,6 @@ class Client(
             model, prompt, messages=messages, tools=tools, parse_special=parse_special
         )
         return self._call(calls.count_tokens(request))
-
-    def score(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,
-    ) -> results.Score:
-        """Tell how likely each token of a text is after the ones before it."""
-        return self._call(calls_scoring.score(model, text, tokens, priority, timeout))
-
-    def classify(
-        self,
-        model: str,
-        text: str | None = None,
-        *,
-        tokens: Sequence[int] | None = None,
-        priority: str | None = None,
-        timeout: float | None = None,
-    ) -> results.Classification:
-        """Tell which label, or which grade, a text has."""
-        return self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
 
     def tokenize(
         self, model: str, text: str, *, add_special: bool = False, parse_special: bool = False

@@ -1,6 +1,6 @@
 """The sync client's methods about datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -90,6 +90,16 @@ class DatasetMethods(Connection):
             page, token = self._call(calls_datasets.list_examples(name, split, limit or 0, token))
             rows += page
         return rows[:limit]
+
+    def iter_examples(
+        self, name: str, *, split: datasets.Split | None = None
+    ) -> Iterator[datasets.Example]:
+        """Go through all rows of a version, in order; a page of them is in memory at a time."""
+        rows, token = self._call(calls_datasets.list_examples(name, split, 0, ""))
+        yield from rows
+        while token:
+            rows, token = self._call(calls_datasets.list_examples(name, split, 0, token))
+            yield from rows
 
     def delete_dataset(self, name: str) -> None:
         """Remove a dataset with all its versions."""

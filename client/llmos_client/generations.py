@@ -39,12 +39,16 @@ class TokenAlternative:
 
 @dataclass(frozen=True, slots=True)
 class TokenOutput:
-    """A drawn token; a character may be spread over several."""
+    """A drawn or scored token; a character may be spread over several.
+
+    Of scored ones rank 1 is the token that the model finds likeliest in its place.
+    """
 
     id: int
     bytes: bytes
     logprob: float | None = None
     top: tuple[TokenAlternative, ...] = ()
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def tokens(protos: Any) -> tuple[generations.TokenOutput, ...]:
             token.bytes,
             token.logprob if token.HasField("logprob") else None,
             tuple(generations.TokenAlternative(t.id, t.bytes, t.logprob) for t in token.top),
+            token.rank or None,
         )
         for token in protos
     )

@@ -7,13 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 
 from llmos_client.errors import LlmosError
-from llmos_client.generations import TokenOutput
 from llmos_client.operations import Operation as Operation
 from llmos_client.operations import OperationEvent as OperationEvent
 from llmos_client.operations import OperationProgress as OperationProgress
 from llmos_client.operations import OperationState as OperationState
 from llmos_client.operations import Sample as Sample
 from llmos_client.operations import StepMetrics as StepMetrics
+from llmos_client.scores import Classification as Classification
+from llmos_client.scores import LabelScore as LabelScore
+from llmos_client.scores import Score as Score
 from llmos_client.training import Checkpoint as Checkpoint
 from llmos_client.training import TrainingEstimate as TrainingEstimate
 from llmos_client.training import TrainingResult as TrainingResult
@@ -47,39 +49,6 @@ class Health(StrEnum):
     SERVING = "serving"
     NOT_SERVING = "not_serving"
     SERVICE_UNKNOWN = "service_unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How likely a text is: the sum of its tokens' logprobs; the first token has none."""
-
-    model_version: str
-    tokens: tuple[TokenOutput, ...]
-    logprob: float
-    perplexity: float
-
-
-@dataclass(frozen=True, slots=True)
-class LabelScore:
-    """How probable a label is; probabilities are the softmax of all labels' logits."""
-
-    label: str
-    probability: float
-    logit: float
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """What a text is: all labels, the most probable one first; or a grade, and no labels."""
-
-    model_version: str
-    labels: tuple[LabelScore, ...]
-    grade: float | None
-
-    @property
-    def label(self) -> str:
-        """The most probable label; "" where there is a grade instead."""
-        return self.labels[0].label if self.labels else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.encoder import Encoder
 from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.evaluations import Evaluations
+from llmosd.rpc.explainer import Explainer
 from llmosd.rpc.exports import Exports
 from llmosd.rpc.feedback_book import FeedbackBook
 from llmosd.rpc.feedback_servicer import FeedbackServicer
@@ -87,7 +88,10 @@ class _Shared:
         self.heads = Heads(ground.store)
         self.generator = Generator(catalog, self.texts, pool, self.heads)
         self.publisher = Publisher(catalog, ground.store, pool)
-        self.scoring = ScoringServicer(catalog, self.texts, pool, self.heads)
+        explainer = Explainer(
+            catalog, ground.store, self.texts, pool, self.generator, ground.runner
+        )
+        self.scoring = ScoringServicer(catalog, self.texts, pool, self.heads, explainer)
         self.datasets = Datasets(
             catalog,
             ground.datasets,

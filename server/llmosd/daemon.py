@@ -73,6 +73,7 @@ class _Daemon:
         self._evaluation_folders.clean(catalog.evaluations.names())
         self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
+        self._jobs = JobRunner(threads)
         self._launcher = LocalLauncher(
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )

@@ -12,6 +12,7 @@ from daemon import DaemonProcess
 from llmos_client import (
     AsyncClient,
     ContextLengthExceededError,
+    FeatureUnavailableError,
     InvalidFieldError,
     ModelNotLoadedError,
 )
@@ -120,6 +121,11 @@ def test_trained_and_asked(daemon, family):
             odds = each.labels[0].logit - each.labels[1].logit
             assert each.labels[1].probability == pytest.approx(1 / (1 + 2.718281828459045**odds))
             assert each.grade is None
+        if family == "encoder":
+            # A text is read as it is for ClassifyText: its end included.
+            ids = [token.id for token in client.tokenize(model, "the soup", add_special=True)]
+            texts, tokens = client.embed(model, ["the soup", ids]).vectors
+            assert texts.tokens == tokens.tokens + 1
         client.delete_model(model, force=True)
 
 
@@ -207,6 +213,8 @@ def test_words_and_labels_are_not_mistaken(daemon, bayes):
             with pytest.raises(InvalidFieldError, match=r"gives labels.*ClassifyText") as caught:
                 refused()
             assert [v.field for v in caught.value.violations] == ["model"]
+        with pytest.raises(FeatureUnavailableError, match=r"naive-bayes.*llama, gpt2, encoder"):
+            client.embed(bayes, ["the soup"])
         assert client.count_tokens(bayes, "the soup").tokens == 3  # one begins every text
     told = llmos(daemon, "run", bayes, "the soup")
     assert told.returncode != 0

@@ -51,6 +51,8 @@ def test_texts_are_as_likely_as_score_text_says(daemon):
     assert [each.metrics["perplexity"] for each in examples] == pytest.approx(
         [score.perplexity for score in scores]
     )
+    hits = sum(token.rank == 1 for score in scores for token in score.tokens[1:])
+    assert result["token_accuracy"] == hits / tokens
     assert made.cost.prompt_tokens == tokens + 3
     assert made.cost.resident_bytes > 0
 

@@ -25,7 +25,8 @@ PATHS = [
 ]  # fmt: skip
 NAMES = {"model", "name", "model_id", "dataset_id", "parent", "generation", "version"}
 FILTERS = {
-    f"llmos.v1.{each}Request.model" for each in ("ListEvaluations", "ListFeedback", "ExportFeedback")
+    f"llmos.v1.{each}Request.model"
+    for each in ("ListEvaluations", "ListFeedback", "ExportFeedback")
 }
 """Where no name means all."""
 SHA = "0123456789abcdef" * 4

@@ -29,6 +29,8 @@ _COMMANDS = {
     "run": "run",
     "chat": "chat",
     "classify": "classify",
+    "embed": "embed",
+    "explain": "explain",
     "tokenize": "tokenize",
     "latent": "latent",
     "dataset": "dataset",

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from llmos.v1 import chat_pb2 as llmos_dot_v1_dot_chat__pb2
 from llmos.v1 import generation_service_pb2 as llmos_dot_v1_dot_generation__service__pb2
 from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ellmos/v1/scoring_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!llmos/v1/generation_service.proto\x1a\x17llmos/v1/priority.proto\"\x8e\x02\n\x10ScoreTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"v\n\x11ScoreTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12%\n\x06tokens\x18\x02 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x12\n\nperplexity\x18\x04 \x01(\x01\"\x91\x02\n\x13\x43lassifyTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"q\n\x14\x43lassifyTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12$\n\x06labels\x18\x02 \x03(\x0b\x32\x14.llmos.v1.LabelScore\x12\x12\n\x05grade\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_grade\"?\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x32\xa5\x01\n\x0eScoringService\x12\x44\n\tScoreText\x12\x1a.llmos.v1.ScoreTextRequest\x1a\x1b.llmos.v1.ScoreTextResponse\x12M\n\x0c\x43lassifyText\x12\x1d.llmos.v1.ClassifyTextRequest\x1a\x1e.llmos.v1.ClassifyTextResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ellmos/v1/scoring_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x13llmos/v1/chat.proto\x1a!llmos/v1/generation_service.proto\x1a\x17llmos/v1/priority.proto\"\xb4\x02\n\x10ScoreTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x0e\n\x06prefix\x18\x05 \x01(\x08\x12\x14\n\x03top\x18\x06 \x01(\rB\x07\xbaH\x04*\x02\x18\x14\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"v\n\x11ScoreTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12%\n\x06tokens\x18\x02 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x12\n\nperplexity\x18\x04 \x01(\x01\"\xc3\x02\n\x13ScoreChoicesRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12\x35\n\x07\x63hoices\x18\x04 \x03(\x0b\x32\x17.llmos.v1.ScoringChoiceB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\x12.\n\x08priority\x18\x05 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\t\n\x07\x63ontext\"l\n\rScoringChoice\x12#\n\x04text\x18\x01 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"U\n\x14ScoreChoicesResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x07\x63hoices\x18\x02 \x03(\x0b\x32\x15.llmos.v1.ChoiceScore\"\x98\x01\n\x0b\x43hoiceScore\x12\x0f\n\x07logprob\x18\x01 \x01(\x01\x12\x19\n\x11logprob_per_token\x18\x02 \x01(\x01\x12\x18\n\x10logprob_per_byte\x18\x03 \x01(\x01\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x0e\n\x06greedy\x18\x05 \x01(\x08\x12%\n\x06tokens\x18\x06 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\"\x91\x02\n\x13\x43lassifyTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x03 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12.\n\x08priority\x18\x04 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"q\n\x14\x43lassifyTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12$\n\x06labels\x18\x02 \x03(\x0b\x32\x14.llmos.v1.LabelScore\x12\x12\n\x05grade\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_grade\"?\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\"\x95\x03\n\x10\x45mbedTextRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12\x35\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.llmos.v1.EmbeddingInputB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02\x12=\n\x07pooling\x18\x03 \x01(\x0e\x32\".llmos.v1.EmbedTextRequest.PoolingB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x11\n\tnormalize\x18\x04 \x01(\x08\x12.\n\x08priority\x18\x05 \x01(\x0e\x32\x12.llmos.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\"Y\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_MEAN\x10\x01\x12\x10\n\x0cPOOLING_LAST\x10\x02\x12\x11\n\rPOOLING_FIRST\x10\x03\"m\n\x0e\x45mbeddingInput\x12#\n\x04text\x18\x01 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12&\n\x06tokens\x18\x02 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"\x88\x01\n\x11\x45mbedTextResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\'\n\nembeddings\x18\x02 \x03(\x0b\x32\x13.llmos.v1.Embedding\x12\x33\n\x07pooling\x18\x03 \x01(\x0e\x32\".llmos.v1.EmbedTextRequest.Pooling\"+\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x0e\n\x06tokens\x18\x02 \x01(\x05\"\xae\x05\n\x18\x45xplainGenerationRequest\x12m\n\x05model\x18\x01 \x01(\tB^\xbaH[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$\x12#\n\x04text\x18\x02 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x00\x12#\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x13.llmos.v1.ChatInputH\x00\x12&\n\x06tokens\x18\x04 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x00\x12*\n\x0b\x61nswer_text\x18\x05 \x01(\x0b\x32\x13.llmos.v1.TextInputH\x01\x12-\n\ranswer_tokens\x18\x06 \x01(\x0b\x32\x14.llmos.v1.TokenInputH\x01\x12#\n\nmax_tokens\x18\x07 \x01(\rB\n\xbaH\x07*\x05\x18\x80\x02(\x01H\x02\x88\x01\x01\x12\x13\n\x06target\x18\x08 \x01(\rH\x03\x88\x01\x01\x12G\n\x08\x62\x61seline\x18\t \x01(\x0e\x32+.llmos.v1.ExplainGenerationRequest.BaselineB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x03top\x18\n \x01(\rB\x07\xbaH\x04*\x02\x18\x14H\x04\x88\x01\x01\x12\"\n\tmax_steps\x18\x0b \x01(\rB\n\xbaH\x07*\x05\x18\x80@(\x08H\x05\x88\x01\x01\"J\n\x08\x42\x61seline\x12\x18\n\x14\x42\x41SELINE_UNSPECIFIED\x10\x00\x12\x11\n\rBASELINE_MEAN\x10\x01\x12\x11\n\rBASELINE_ZERO\x10\x02\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\x42\x08\n\x06\x61nswerB\r\n\x0b_max_tokensB\t\n\x07_targetB\x06\n\x04_topB\x0c\n\n_max_steps\"\xd6\x01\n\x19\x45xplainGenerationResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12*\n\x06prompt\x18\x02 \x03(\x0b\x32\x1a.llmos.v1.TokenAttribution\x12%\n\x06\x61nswer\x18\x03 \x03(\x0b\x32\x15.llmos.v1.TokenOutput\x12*\n\x0bintegration\x18\x04 \x01(\x0b\x32\x15.llmos.v1.Integration\x12#\n\x07lineage\x18\x05 \x03(\x0b\x32\x12.llmos.v1.Ancestor\"B\n\x10TokenAttribution\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61ttribution\x18\x03 \x01(\x01\"\x7f\n\x0bIntegration\x12\x0e\n\x06output\x18\x01 \x01(\x01\x12\x17\n\x0f\x62\x61seline_output\x18\x02 \x01(\x01\x12\r\n\x05\x65rror\x18\x03 \x01(\x01\x12\x16\n\x0erelative_error\x18\x04 \x01(\x01\x12\r\n\x05steps\x18\x05 \x01(\r\x12\x11\n\tconverged\x18\x06 \x01(\x08\"\xb7\x01\n\x08\x41ncestor\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07license\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\tobjective\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x07 \x01(\t\x12\x16\n\x0e\x64\x61taset_digest\x18\x08 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\t \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\n \x01(\x08\x32\x98\x03\n\x0eScoringService\x12\x44\n\tScoreText\x12\x1a.llmos.v1.ScoreTextRequest\x1a\x1b.llmos.v1.ScoreTextResponse\x12M\n\x0cScoreChoices\x12\x1d.llmos.v1.ScoreChoicesRequest\x1a\x1e.llmos.v1.ScoreChoicesResponse\x12M\n\x0c\x43lassifyText\x12\x1d.llmos.v1.ClassifyTextRequest\x1a\x1e.llmos.v1.ClassifyTextResponse\x12\x44\n\tEmbedText\x12\x1a.llmos.v1.EmbedTextRequest\x1a\x1b.llmos.v1.EmbedTextResponse\x12\\\n\x11\x45xplainGeneration\x12\".llmos.v1.ExplainGenerationRequest\x1a#.llmos.v1.ExplainGenerationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,22 +41,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORETEXTREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
   _globals['_SCORETEXTREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_SCORETEXTREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_SCORETEXTREQUEST'].fields_by_name['top']._loaded_options = None
+  _globals['_SCORETEXTREQUEST'].fields_by_name['top']._serialized_options = b'\272H\004*\002\030\024'
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['choices']._loaded_options = None
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['choices']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_SCORECHOICESREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_SCORINGCHOICE'].oneofs_by_name['input']._loaded_options = None
+  _globals['_SCORINGCHOICE'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_CLASSIFYTEXTREQUEST'].oneofs_by_name['input']._loaded_options = None
   _globals['_CLASSIFYTEXTREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
   _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_CLASSIFYTEXTREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_SCORETEXTREQUEST']._serialized_start=134
-  _globals['_SCORETEXTREQUEST']._serialized_end=404
-  _globals['_SCORETEXTRESPONSE']._serialized_start=406
-  _globals['_SCORETEXTRESPONSE']._serialized_end=524
-  _globals['_CLASSIFYTEXTREQUEST']._serialized_start=527
-  _globals['_CLASSIFYTEXTREQUEST']._serialized_end=800
-  _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=802
-  _globals['_CLASSIFYTEXTRESPONSE']._serialized_end=915
-  _globals['_LABELSCORE']._serialized_start=917
-  _globals['_LABELSCORE']._serialized_end=980
-  _globals['_SCORINGSERVICE']._serialized_start=983
-  _globals['_SCORINGSERVICE']._serialized_end=1148
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['inputs']._loaded_options = None
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['inputs']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['pooling']._loaded_options = None
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['pooling']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_EMBEDTEXTREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EMBEDDINGINPUT'].oneofs_by_name['input']._loaded_options = None
+  _globals['_EMBEDDINGINPUT'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
+  _globals['_EXPLAINGENERATIONREQUEST'].oneofs_by_name['input']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['model']._serialized_options = b'\272H[rY2W^(models/)?[a-z0-9][a-z0-9._-]{0,63}(/versions/[1-9][0-9]{0,8}|@[a-z][a-z0-9-]{0,30})?$'
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['max_tokens']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\007*\005\030\200\002(\001'
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['baseline']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['baseline']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['top']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['top']._serialized_options = b'\272H\004*\002\030\024'
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['max_steps']._loaded_options = None
+  _globals['_EXPLAINGENERATIONREQUEST'].fields_by_name['max_steps']._serialized_options = b'\272H\007*\005\030\200@(\010'
+  _globals['_SCORETEXTREQUEST']._serialized_start=155
+  _globals['_SCORETEXTREQUEST']._serialized_end=463
+  _globals['_SCORETEXTRESPONSE']._serialized_start=465
+  _globals['_SCORETEXTRESPONSE']._serialized_end=583
+  _globals['_SCORECHOICESREQUEST']._serialized_start=586
+  _globals['_SCORECHOICESREQUEST']._serialized_end=909
+  _globals['_SCORINGCHOICE']._serialized_start=911
+  _globals['_SCORINGCHOICE']._serialized_end=1019
+  _globals['_SCORECHOICESRESPONSE']._serialized_start=1021
+  _globals['_SCORECHOICESRESPONSE']._serialized_end=1106
+  _globals['_CHOICESCORE']._serialized_start=1109
+  _globals['_CHOICESCORE']._serialized_end=1261
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_start=1264
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_end=1537
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=1539
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_end=1652
+  _globals['_LABELSCORE']._serialized_start=1654
+  _globals['_LABELSCORE']._serialized_end=1717
+  _globals['_EMBEDTEXTREQUEST']._serialized_start=1720
+  _globals['_EMBEDTEXTREQUEST']._serialized_end=2125
+  _globals['_EMBEDTEXTREQUEST_POOLING']._serialized_start=2036
+  _globals['_EMBEDTEXTREQUEST_POOLING']._serialized_end=2125
+  _globals['_EMBEDDINGINPUT']._serialized_start=2127
+  _globals['_EMBEDDINGINPUT']._serialized_end=2236
+  _globals['_EMBEDTEXTRESPONSE']._serialized_start=2239
+  _globals['_EMBEDTEXTRESPONSE']._serialized_end=2375
+  _globals['_EMBEDDING']._serialized_start=2377
+  _globals['_EMBEDDING']._serialized_end=2420
+  _globals['_EXPLAINGENERATIONREQUEST']._serialized_start=2423
+  _globals['_EXPLAINGENERATIONREQUEST']._serialized_end=3109
+  _globals['_EXPLAINGENERATIONREQUEST_BASELINE']._serialized_start=2961
+  _globals['_EXPLAINGENERATIONREQUEST_BASELINE']._serialized_end=3035
+  _globals['_EXPLAINGENERATIONRESPONSE']._serialized_start=3112
+  _globals['_EXPLAINGENERATIONRESPONSE']._serialized_end=3326
+  _globals['_TOKENATTRIBUTION']._serialized_start=3328
+  _globals['_TOKENATTRIBUTION']._serialized_end=3394
+  _globals['_INTEGRATION']._serialized_start=3396
+  _globals['_INTEGRATION']._serialized_end=3523
+  _globals['_ANCESTOR']._serialized_start=3526
+  _globals['_ANCESTOR']._serialized_end=3709
+  _globals['_SCORINGSERVICE']._serialized_start=3712
+  _globals['_SCORINGSERVICE']._serialized_end=4120
 # @@protoc_insertion_point(module_scope)

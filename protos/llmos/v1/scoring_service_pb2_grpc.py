@@ -40,10 +40,25 @@ class ScoringServiceStub:
                 request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextResponse.FromString,
                 _registered_method=True)
+        self.ScoreChoices = channel.unary_unary(
+                '/llmos.v1.ScoringService/ScoreChoices',
+                request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesResponse.FromString,
+                _registered_method=True)
         self.ClassifyText = channel.unary_unary(
                 '/llmos.v1.ScoringService/ClassifyText',
                 request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.FromString,
+                _registered_method=True)
+        self.EmbedText = channel.unary_unary(
+                '/llmos.v1.ScoringService/EmbedText',
+                request_serializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.FromString,
+                _registered_method=True)
+        self.ExplainGeneration = channel.unary_unary(
+                '/llmos.v1.ScoringService/ExplainGeneration',
+                request_serializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.FromString,
                 _registered_method=True)
 
 
@@ -58,8 +73,30 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ScoreChoices(self, request, context):
+        """Which of some continuations of one context is the likeliest, and by how much.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClassifyText(self, request, context):
         """Which label, or which grade, a text has; of a model trained to classify or to regress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EmbedText(self, request, context):
+        """Texts as vectors: of texts that mean something similar they point a similar way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainGeneration(self, request, context):
+        """Why a model answers as it does: what else it might have said, which tokens of the prompt spoke
+        for the answer and against it, and what the model was made of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,10 +110,25 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreTextResponse.SerializeToString,
             ),
+            'ScoreChoices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoreChoices,
+                    request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesResponse.SerializeToString,
+            ),
             'ClassifyText': grpc.unary_unary_rpc_method_handler(
                     servicer.ClassifyText,
                     request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.SerializeToString,
+            ),
+            'EmbedText': grpc.unary_unary_rpc_method_handler(
+                    servicer.EmbedText,
+                    request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.SerializeToString,
+            ),
+            'ExplainGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainGeneration,
+                    request_deserializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -118,6 +170,33 @@ class ScoringService:
             _registered_method=True)
 
     @staticmethod
+    def ScoreChoices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ScoringService/ScoreChoices',
+            llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesRequest.SerializeToString,
+            llmos_dot_v1_dot_scoring__service__pb2.ScoreChoicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ClassifyText(request,
             target,
             options=(),
@@ -134,6 +213,60 @@ class ScoringService:
             '/llmos.v1.ScoringService/ClassifyText',
             llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextRequest.SerializeToString,
             llmos_dot_v1_dot_scoring__service__pb2.ClassifyTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ScoringService/EmbedText',
+            llmos_dot_v1_dot_scoring__service__pb2.EmbedTextRequest.SerializeToString,
+            llmos_dot_v1_dot_scoring__service__pb2.EmbedTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.ScoringService/ExplainGeneration',
+            llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationRequest.SerializeToString,
+            llmos_dot_v1_dot_scoring__service__pb2.ExplainGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,8 @@ class ForwardBatch:
         tile_rows: rows of a tile at most.
         latents: of sequences that begin in this step with a latent vector of their own, by their
             place in `spans`; families with `latent` alone.
+        unpooled: places in `spans` of texts whose every row is wanted, where a network would leave
+            in the last one what it made of the whole text.
     """
 
     ids: Tensor
@@ -36,6 +38,7 @@ class ForwardBatch:
     adapters: Tensor
     tile_rows: int = 1
     latents: dict[int, list[float]] = field(default_factory=dict)
+    unpooled: frozenset[int] = frozenset()
 
 
 class LayerCache(NamedTuple):

@@ -14,12 +14,17 @@ class Encoder(Llama):
     """See Llama. A batch's spans are whole texts."""
 
     def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
-        """Hidden states (rows, hidden_size); the last row of each text is the mean of its rows."""
+        """Hidden states (rows, hidden_size); a text's last row is the mean of its rows.
+
+        Of a text in `batch.unpooled` it is its own.
+        """
         hidden = self._ops.embed(self._embedding, batch.ids)
         for layer, layer_cache in zip(self._layers, cache.layers, strict=True):
             hidden = layer.see_all(hidden, self._rope, layer_cache, batch)
         hidden = self._ops.rms_norm(hidden, self._norm, self._config.norm_eps)
-        for start, count in batch.spans:
+        for place, (start, count) in enumerate(batch.spans):
+            if place in batch.unpooled:
+                continue
             mean = hidden[start : start + count].float().mean(0)
             hidden[start + count - 1] = mean.to(hidden.dtype)
         return hidden

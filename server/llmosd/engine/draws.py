@@ -62,5 +62,13 @@ class Sampler(Protocol):
         Tokens that a request does not allow here are left out; its bias moves the others.
         """
 
-    def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
-        """Log-probabilities of one token per row of `logits`; rows beyond those are ignored."""
+    def score(
+        self, logits: Tensor, tokens: list[int], count: int = 0
+    ) -> tuple[list[float], list[int], list[list[tuple[int, float]]]]:
+        """How likely one token per row of `logits` is.
+
+        Returns:
+            Log-probabilities; ranks, 1 for the likeliest token, of equals the one with the lower id
+            first; and of each row the `count` likeliest tokens with log-probabilities, none where
+            it is 0.
+        """

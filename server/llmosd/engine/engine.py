@@ -15,6 +15,7 @@ from llmosd.engine.pace import Pace, Work
 from llmosd.engine.reporting import Reporter
 from llmosd.engine.runner import Runner
 from llmosd.engine.scheduler import Scheduler
+from llmosd.engine.scoring import answer
 from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
 from llmosd.errors import DeadlineUnattainable, LlmosError, QueueFull
@@ -136,33 +137,22 @@ class Engine:
         """Note that the slices have run; what scored ones found, and the others' logits."""
         scored: list[Scored] = []
         others: list[int] = []
-        at = 0
+        at = first = 0
         for part in slices:
             rows = range(at, at + part.num_logits)
             at = rows.stop
             request = part.sequence.request
-            if request.task == "score":
-                scored.append(self._scores(part, logits[rows.start : rows.stop]))
-            elif request.task == "classify":
-                found = [Scored(request.id, 0, logits[row].tolist(), True) for row in rows]
-                scored += found
-            elif request.task == "encode":
-                posterior = self._runner.posterior(part.sequence)
-                scored.append(Scored(request.id, 0, posterior, True))
+            if request.passive:
+                own = logits[rows.start : rows.stop]
+                found = answer(part, own, first, self._runner, self._sampler)
+                scored += [] if found is None else [found]
             else:
                 others += rows
+            first += part.count + len(part.drafts)
             self._scheduler.advance(part.sequence, part.count)
             if request.passive and not part.sequence.num_pending:
                 self._scheduler.finish(part.sequence)
-        return scored, logits[others] if scored else logits
-
-    def _scores(self, part: Slice, logits: Tensor) -> Scored:
-        """Log-probabilities of the tokens after those of a slice."""
-        sequence, first = part.sequence, part.sequence.computed
-        # Nothing follows the last row of the prompt.
-        following = sequence.tokens[first + 1 : first + part.count + 1]
-        logprobs = self._sampler.score(logits, following)
-        return Scored(sequence.request.id, first + 1, logprobs, part.count == sequence.num_pending)
+        return scored, logits if len(others) == len(logits) else logits[others]
 
     def _draw(self, slices: list[Slice], logits: Tensor) -> tuple[list[TokenOut], int]:
         """Draw for the slices that reached their end; a leader draws for all its answers.

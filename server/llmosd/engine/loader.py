@@ -22,7 +22,7 @@ from llmosd.engine.policy import Policy
 from llmosd.engine.recurrent_state import RecurrentState
 from llmosd.engine.scheduler import Scheduler
 from llmosd.errors import InsufficientMemory
-from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Submit
+from llmosd.ipc.messages import LoadEngine, Ready, SamplingSpec, Scoring, Submit
 from llmosd.quantizers.stored import logical, read_stored
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import WEIGHTS
@@ -138,7 +138,8 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
         even = msgspec.structs.replace(wide, top_p=1.0)
         for index, spec in enumerate((greedy, drawn, wide, even)):
             engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
-        engine.submit(Submit(4, prompt[:2], 1, 0, 0, [], greedy, -1, task="score"))
+        scoring = Scoring(1, prompt[1], 1)
+        engine.submit(Submit(4, prompt[:1], 1, 0, 0, [], greedy, -1, task="score", scoring=scoring))
         if family_of(config.architecture).latent:
             engine.submit(Submit(5, [config.start_id], 1, 1, 0, [], greedy, -1))
     while engine.has_work:

@@ -30,6 +30,7 @@ class Runner:
         self._cache = cache
         self._device = device
         self._rows_per_tile = rows_per_tile
+        self._hidden: Tensor | None = None
 
     @torch.inference_mode()
     def run(self, slices: list[Slice]) -> Tensor:
@@ -46,6 +47,8 @@ class Runner:
             wanted += range(end - part.num_logits, end)
         batch, rows = self._batch(slices), self._put(np.array(wanted, np.int64))
         hidden = self._network.forward(batch, self._cache)
+        # Until the next step: most steps have nobody who wants it.
+        self._hidden = hidden if any(map(_embeds, slices)) else None
         if not wanted:
             return torch.empty((0, 0))
         last = hidden if len(wanted) == len(hidden) else hidden[rows]
@@ -60,6 +63,11 @@ class Runner:
         network: Any = self._network
         found: list[float] = network.posterior(self._cache, sequence.blocks[0]).tolist()
         return found
+
+    def hidden(self, first: int, count: int) -> Tensor:
+        """(count, hidden_size) float32: rows of the last run, where a slice of it is embedded."""
+        assert self._hidden is not None
+        return self._hidden[first : first + count].float()
 
     def _batch(self, slices: list[Slice]) -> ForwardBatch:
         # Lists of plain numbers: most steps have a few rows, for which each array costs more.
@@ -96,10 +104,15 @@ class Runner:
                 for index, part in enumerate(slices)
                 if part.sequence.latent is not None
             },
+            unpooled=frozenset(at for at, part in enumerate(slices) if _embeds(part)),
         )
 
     def _put(self, array: NDArray[np.generic]) -> Tensor:
         return to_device(array, self._device)
+
+
+def _embeds(part: Slice) -> bool:
+    return part.sequence.request.task == "embed"
 
 
 def to_device(array: NDArray[np.generic], device: torch.device) -> Tensor:

@@ -26,10 +26,20 @@ class NumbaSampler:
             _best(line, draw.bias, count) for line, draw in zip(logits.numpy(), draws, strict=True)
         ]
 
-    def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
-        """Log-probabilities of one token per row."""
-        pairs = zip(logits.numpy(), tokens, strict=False)
-        return [float(line[token] - log_sum_exp(line)) for line, token in pairs]
+    def score(
+        self, logits: Tensor, tokens: list[int], count: int = 0
+    ) -> tuple[list[float], list[int], list[list[tuple[int, float]]]]:
+        """Row by row."""
+        lines = logits.numpy()
+        pairs = list(zip(lines, tokens, strict=True))
+        logprobs = [float(line[token] - log_sum_exp(line)) for line, token in pairs]
+        top = [_best(line, [], count) for line in lines] if count else []
+        return logprobs, [_rank(line, token) for line, token in pairs], top
+
+
+def _rank(line: NDArray[np.float32], token: int) -> int:
+    above = np.count_nonzero(line > line[token])
+    return int(1 + above + np.count_nonzero(line[:token] == line[token]))
 
 
 def _best(

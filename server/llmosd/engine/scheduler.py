@@ -240,10 +240,12 @@ class Scheduler:
 
     def _known_blocks(self, sequence: Sequence) -> list[int]:
         """Blocks that hold the sequence's beginning; its last token is always left to compute."""
-        # Every token's logits are wanted, or nobody's blocks are another's.
-        if sequence.request.task == "score" or self._whole:
-            return []
-        full = (len(sequence.tokens) - 1) // self._block_tokens
+        request, known = sequence.request, len(sequence.tokens) - 1
+        if self._whole or (request.task == "embed" and request.pooling != "last"):
+            return []  # nobody's blocks are another's, or every token's hidden state is wanted
+        if request.scoring is not None:
+            known = min(known, request.scoring.first - 1)  # the rest's logits are wanted
+        full = known // self._block_tokens
         return self._pool.find(sequence.block_key(i, self._block_tokens) for i in range(full))
 
 

@@ -4,6 +4,7 @@ from array import array
 from collections import Counter
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any
 
 from llmosd.engine.drafting import Drafter
 from llmosd.engine.grammar import Matcher
@@ -32,6 +33,7 @@ class Sequence:
         self.started = False
         self.arrival = 0  # its place in the order in which generations came
         self.charged = 0  # tokens that its tenant's account has already
+        self.pooled: Any = None  # of the tokens that are computed, where it is to be embedded
         self.kept = False  # begun although higher classes waited: not to be interrupted by them
         self._keys = [blake2b(request.tenant.encode(), digest_size=_KEY_BYTES).digest()]
 

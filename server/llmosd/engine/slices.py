@@ -31,10 +31,10 @@ class Slice:
         """Rows that logits are wanted of: the last ones."""
         match self.sequence.request.task:
             case "score":
-                return self.count
+                return max(0, self.count - unscored(self.sequence))
             case "classify":
                 return int(self.count == self.sequence.num_pending)
-            case "encode":
+            case "encode" | "embed":
                 return 0
         return 1 + len(self.drafts) if self.draws else 0
 
@@ -52,7 +52,9 @@ class Step:
         """Tokens that a sequence may run."""
         if self.whole and not sequence.computed:
             return sequence.num_pending if self.left else 0
-        most = _MOST_SCORED_ROWS if sequence.request.task == "score" else sequence.num_pending
+        most = sequence.num_pending
+        if sequence.request.task == "score":
+            most = _MOST_SCORED_ROWS + unscored(sequence)
         return min(sequence.num_pending, self.left, most)
 
     def give(self, sequence: Sequence, count: int) -> None:
@@ -65,6 +67,13 @@ class Step:
         count = self.counts.pop(sequence, 0)
         if not (self.whole and count > 1):
             self.left += count
+
+
+def unscored(sequence: Sequence) -> int:
+    """Pending tokens, of a prompt to be scored, after which no token's score is wanted."""
+    scoring = sequence.request.scoring
+    assert scoring is not None
+    return max(0, scoring.first - 1 - sequence.computed)
 
 
 def cut(step: Step, pool: BlockPool, block_tokens: int, draft_tokens: int) -> list[Slice]:

@@ -72,12 +72,20 @@ class TorchSampler:
         return [list(zip(tokens, values, strict=True)) for tokens, values in pairs]
 
     @torch.inference_mode()
-    def score(self, logits: Tensor, tokens: list[int]) -> list[float]:
-        """Log-probabilities of one token per row."""
-        logits = logits[: len(tokens)]
+    def score(
+        self, logits: Tensor, tokens: list[int], count: int = 0
+    ) -> tuple[list[float], list[int], list[list[tuple[int, float]]]]:
+        """All rows at once."""
         following = to_device(np.array(tokens, np.int64), logits.device).unsqueeze(1)
-        values: list[float] = (logits.gather(1, following) - log_sum_exp(logits))[:, 0].tolist()
-        return values
+        own, total = logits.gather(1, following), log_sum_exp(logits)
+        before = torch.arange(logits.shape[1], device=logits.device) < following
+        ranks = 1 + ((logits > own) | ((logits == own) & before)).sum(1)
+        top: list[list[tuple[int, float]]] = []
+        if count:
+            ids, values = most_likely(logits, min(count, logits.shape[1]))
+            pairs = zip(ids.tolist(), (values - total).tolist(), strict=True)
+            top = [list(zip(*pair, strict=True)) for pair in pairs]
+        return (own - total)[:, 0].tolist(), ranks.tolist(), top
 
 
 class _Told:

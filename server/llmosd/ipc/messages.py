@@ -60,12 +60,28 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
-Task = Literal["generate", "score", "classify", "encode"]
+Task = Literal["generate", "score", "classify", "encode", "embed"]
 """What is wanted of a prompt; all but the first draw nothing, and are answered by Scored.
 
-score: the log-probability of each of its tokens. classify: the scores of the labels, or the grade.
-encode: the posterior of its latent vector, means and then log-variances.
+score: how likely each of its tokens is, see Scoring. classify: the scores of the labels, or the
+grade. encode: the posterior of its latent vector, means and then log-variances. embed: one vector
+of hidden_size numbers, see Pooling.
 """
+
+
+Pooling = Literal["mean", "last", "first"]
+"""Which hidden states, after the last norm, a text's vector is made of."""
+
+
+class Scoring(msgspec.Struct, frozen=True, array_like=True):
+    """Which tokens are scored: from place `first` of the prompt on, and `end` right after it.
+
+    Nothing is ever computed from `end`, so it need not fit the context, nor the cache.
+    """
+
+    first: int
+    end: int
+    top: int = 0  # likeliest tokens to tell at each place
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
@@ -86,6 +102,8 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     deadline: float | None = None  # of the call, in time.monotonic() seconds
     # The latent vector of each answer; none: the prompt's, or drawn where there is no prompt.
     latents: list[list[float]] = []
+    scoring: Scoring | None = None  # of task "score"
+    pooling: Pooling = "mean"  # of task "embed"
 
     @property
     def width(self) -> int:
@@ -193,13 +211,16 @@ class Scored(msgspec.Struct, frozen=True, array_like=True):
     """Log-probabilities of a scored prompt's tokens from `first` on; the same again is no news.
 
     Of one that is to be classified, the scores of the labels, or its grade; of one that is to be
-    encoded, the mean and the log-variance of its latent vector.
+    encoded, the mean and the log-variance of its latent vector; of one that is to be embedded, its
+    vector.
     """
 
     id: int
     first: int
     logprobs: list[float]
     done: bool
+    ranks: list[int] = []  # of scored tokens: how many are likelier, and itself
+    top: list[list[tuple[int, float]]] = []  # of scored tokens: the likeliest ones in their place
 
 
 class StepResult(msgspec.Struct, frozen=True, tag=True):

@@ -111,6 +111,34 @@ class DatasetResult(msgspec.Struct, frozen=True, kw_only=True, tag="dataset"):
     byte_size: int
 
 
+class ExplainSpec(msgspec.Struct, frozen=True, kw_only=True, tag="explain"):
+    """Attribute an answer to the tokens of its prompt; see jobs.explain.
+
+    `model_dir` is the version's folder, `base_dir` that of the weights where it has an adapter to
+    them. `target` is a place in the answer, -1: all of it. Steps are added until the error is below
+    `tolerance` of the whole, or there are `max_steps`.
+    """
+
+    model_dir: str
+    base_dir: str = ""
+    prompt: list[int]
+    answer: list[int]
+    target: int = -1
+    baseline: Literal["mean", "zero"] = "mean"
+    tolerance: float = 0.05
+    max_steps: int = 512
+
+
+class ExplainResult(msgspec.Struct, frozen=True, kw_only=True, tag="explain"):
+    """Logits that each token of the prompt adds, those there are with it and without, and steps."""
+
+    attributions: list[float]
+    output: float
+    baseline_output: float
+    steps: int
+    converged: bool
+
+
 AnySpec = (
     ImportSpec
     | ExportSpec
@@ -122,6 +150,7 @@ AnySpec = (
     | OptimizeSpec
     | FeedbackSpec
     | RateSpec
+    | ExplainSpec
 )
 AnyResult = (
     ImportResult
@@ -133,6 +162,7 @@ AnyResult = (
     | Optimized
     | FeedbackRows
     | Ratings
+    | ExplainResult
 )
 
 

@@ -30,6 +30,8 @@ from llmosd.jobs.feedback.specs import FeedbackSpec, RateSpec
 from llmosd.jobs.importing.convert import STAGE_READ, import_model
 from llmosd.jobs.messages import (
     CancelJob,
+    ExplainResult,
+    ExplainSpec,
     ExportSpec,
     ImportSpec,
     IngestSpec,
@@ -50,6 +52,13 @@ def _optimize(spec: OptimizeSpec, progress: Progress) -> Any:
     return optimize(spec, progress)
 
 
+def _explain(spec: ExplainSpec, progress: Progress) -> ExplainResult:
+    """See jobs.explain, whose networks no other job waits to be imported."""
+    from llmosd.jobs.explain import explain  # noqa: PLC0415
+
+    return explain(spec, progress)
+
+
 _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     ImportSpec: import_model,
     ExportSpec: export_model,
@@ -61,6 +70,7 @@ _JOBS: dict[type, Callable[[Any, Progress], Any]] = {
     OptimizeSpec: _optimize,
     FeedbackSpec: export,
     RateSpec: rate,
+    ExplainSpec: _explain,
 }
 
 _STAGE_SECONDS = {STAGE_READ: 60.0}

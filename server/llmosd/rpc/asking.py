@@ -1,7 +1,6 @@
 """Examples of an evaluation as questions to a version, each asked as any caller would ask it."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -116,6 +115,7 @@ class Asker:
             "logprob": sum(score.logprob for score in scores),
             "tokens": sum(len(score.tokens) - 1 for score in scores),
             "bytes": sum(len(token.bytes) for score in scores for token in score.tokens[1:]),
+            "hits": sum(token.rank == 1 for score in scores for token in score.tokens[1:]),
         }
 
     async def _answer(self, row: Row) -> Said:
@@ -165,23 +165,27 @@ class Asker:
         return {"chosen": chosen, "rejected": rejected}
 
     async def _continuations(self, context: str, choices: list[str]) -> list[float]:
-        """Log-probabilities of texts that follow another one."""
-        before = len(await self._to.encode(context))
-        wholes = [await self._to.encode(context + choice) for choice in choices]
-        return await self._tails(before, wholes)
+        """Log-probabilities of texts that follow another one, by lm-evaluation-harness's rules."""
+        request = scoring_service_pb2.ScoreChoicesRequest()
+        request.text.text = context
+        for choice in choices:
+            request.choices.add().text.text = choice
+        return await self._scores(request)
 
-    async def _replies(self, row: Row, choices: list[str]) -> list[float]:
+    async def _replies(self, row: Row, replies: list[str]) -> list[float]:
         """Log-probabilities of replies to a prompt, in the model's chat template."""
         model = await self._to.texts.get(self._to.record)
-        request = generation_service_pb2.GenerateRequest()
-        ask(request, {"prompt": row["prompt"]}, self._settings.system, chat=True)
-        prompt = (await render_chat(model, request.chat)).ids
-        wholes = [
-            [*prompt, *await model.encode(each, add_special=False, parse_special=False)]
-            for each in choices
-        ]
-        return await self._tails(len(prompt), wholes)
+        chat = generation_service_pb2.GenerateRequest()
+        ask(chat, {"prompt": row["prompt"]}, self._settings.system, chat=True)
+        request = scoring_service_pb2.ScoreChoicesRequest()
+        request.tokens.ids.extend((await render_chat(model, chat.chat)).ids)
+        for reply in replies:
+            ids = await model.encode(reply, add_special=False, parse_special=False)
+            request.choices.add().tokens.ids.extend(ids)
+        return await self._scores(request)
 
-    async def _tails(self, before: int, wholes: list[list[int]]) -> list[float]:
-        scores = await asyncio.gather(*map(self._to.score, wholes))
-        return [math.fsum(token.logprob for token in each.tokens[before:]) for each in scores]
+    async def _scores(self, request: scoring_service_pb2.ScoreChoicesRequest) -> list[float]:
+        to = self._to
+        request.model, request.priority = to.record.name, to.priority
+        response = await to.ask(lambda: to.scoring.ScoreChoices(request, to.caller.call()))
+        return [each.logprob for each in response.choices]

@@ -1,7 +1,11 @@
 """What versions answer with: text, labels or grades."""
 
+from typing import cast
+
 from llmosd.architectures.config import ModelConfig
-from llmosd.errors import InvalidField
+from llmosd.architectures.families.table import families, family_of
+from llmosd.errors import FeatureUnavailable, InvalidField
+from llmosd.ipc.messages import Pooling
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
 
@@ -35,6 +39,38 @@ class Heads:
                 f"{record.name} gives {'labels' if head == 'classify' else 'a grade'}, not text; "
                 f"call ClassifyText, or run: llmos classify {record.model_id}",
             )
+
+    def check_scorable(self, record: VersionRecord) -> None:
+        """Raise where a version gives no token a probability after those before it.
+
+        Raises:
+            InvalidField: it gives labels or grades, or its tokens see what comes after them.
+            FeatureUnavailable: its probabilities hang on a latent vector.
+        """
+        self.check_language(record)
+        family = family_of(record.architecture)
+        if family.latent:
+            raise FeatureUnavailable(
+                "a text's probability is a sum over all latent vectors, which nobody can compute; "
+                "EncodeText tells what a text is to this model"
+            )
+        if not family.causal:
+            raise InvalidField.of(
+                "model",
+                f"{record.name} sees what comes after a token, too: its scores are no "
+                "probability of the text; call EmbedText, or score with a language model",
+            )
+
+    def check_embeds(self, record: VersionRecord) -> Pooling:
+        """How a version's texts become vectors by default; raises FeatureUnavailable."""
+        default = family_of(record.architecture).embeds
+        if not default:
+            fit = ", ".join(each.name for each in families().values() if each.embeds)
+            raise FeatureUnavailable(
+                f"{record.name} is of family {record.architecture}, which has no hidden state for "
+                f"each token of a text; models of family {fit} have"
+            )
+        return cast("Pooling", default)
 
     def check_labels(self, record: VersionRecord) -> ModelConfig:
         """The configuration of a version that gives labels or a grade; else InvalidField."""

@@ -18,6 +18,8 @@ from llmosd.jobs.messages import (
     AnyResult,
     AnySpec,
     DatasetResult,
+    ExplainResult,
+    ExplainSpec,
     ExportResult,
     ExportSpec,
     ImportResult,
@@ -30,6 +32,7 @@ from llmosd.jobs.messages import (
 )
 from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
 from llmosd.jobs.specs import PreprocessSpec
+from llmosd.supervisor.launcher import openmp_environment
 
 _JOBS = "llmosd.jobs"
 # Of memory of its own: a hostile row of JSON may ask for any amount.
@@ -39,8 +42,10 @@ _DATA_BYTES: dict[type, int] = {IngestSpec: 1 << 30}
 class JobRunner:
     """Starts job processes and ends them; keeps the ids of those that run."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 0) -> None:
+        """Jobs compute with `threads` threads; 0: as many as their libraries like."""
         self._children: set[Child] = set()
+        self._environment = openmp_environment(threads) if threads else {}
 
     def processes(self) -> list[int]:
         """Process ids of running jobs."""
@@ -55,6 +60,11 @@ class JobRunner:
     async def run(
         self, name: str, spec: ExportSpec, report: Callable[[JobProgress], None]
     ) -> ExportResult: ...
+
+    @overload
+    async def run(
+        self, name: str, spec: ExplainSpec, report: Callable[[JobProgress], None]
+    ) -> ExplainResult: ...
 
     @overload
     async def run(
@@ -99,7 +109,7 @@ class JobRunner:
         Raises:
             LlmosError: what the job says went wrong; InternalError when it says nothing.
         """
-        child = await Child.spawn(name, _JOBS, ToFront)
+        child = await Child.spawn(name, _JOBS, ToFront, self._environment)
         self._children.add(child)
         try:
             child.channel.send(JobSpec(spec=spec, data_bytes=_DATA_BYTES.get(type(spec), 0)))

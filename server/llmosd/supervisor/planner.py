@@ -67,7 +67,7 @@ class Planner:
         record, config = resident.record, self._config
         return LoadEngine(
             model_dir=str(self._store.path(record.model_id, record.version)),
-            base_dir=self._base_dir(record),
+            base_dir=self.base_dir(record),
             turns=str(config.state / "turns") if self.device == "cpu" else "",
             device=self.device,
             dtype=resident.dtype,
@@ -82,7 +82,7 @@ class Planner:
             tenant_weights=config.tenant_weights,
         )
 
-    def _base_dir(self, record: VersionRecord) -> str:
+    def base_dir(self, record: VersionRecord) -> str:
         """Where the weights are that an adapter is for; "": the version has weights of its own."""
         name = self._store.manifest(record.model_id, record.version).adapter_base
         if not name:

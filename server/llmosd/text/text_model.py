@@ -73,6 +73,13 @@ class TextModel:
             ids = [*ids, start]
         return ids
 
+    @property
+    def prefix_id(self) -> int | None:
+        """What stands for "nothing before": the token that begins texts, else the one that ends."""
+        ends = self.defaults.eos_token_ids
+        begin = self.defaults.bos_token_id
+        return begin if begin is not None else next(iter(ends), None)
+
     async def render_chat(
         self,
         messages: list[dict[str, Any]],

@@ -12,7 +12,7 @@ import pytest
 from factory import tiny_llama_folder, tiny_version
 from llmosd.engine.loader import load
 from llmosd.errors import ContextLengthExceeded, InvalidField
-from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
+from llmosd.ipc.messages import LoadEngine, SamplingSpec, Scoring, Submit
 
 # Keys and values, 2 layers, 2 key-value heads, 16 positions, 16 dimensions; float32 or bfloat16.
 BLOCK_BYTES = {"float32": 2 * 2 * 2 * 16 * 16 * 4, "int8": 2 * 2 * 2 * 16 * 16 * 2}
@@ -315,3 +315,31 @@ def test_torch_ops_agree(folder):
             if known.logprob is not None:
                 assert out.logprob == pytest.approx(known.logprob, abs=1e-4)
     assert torch.get_num_threads() == 2
+
+
+PASSIVE = {
+    **{pooling: {"task": "embed", "pooling": pooling} for pooling in ("mean", "last", "first")},
+    "score": {"task": "score", "scoring": Scoring(70, 9, 2)},
+}
+
+
+@pytest.mark.parametrize("how", PASSIVE)
+def test_a_question_that_loses_its_place(folder, how):
+    """Interrupted after two of three pieces by a higher class: the answer is what it was alone."""
+    question = Submit(
+        1, [at * 7 % 250 for at in range(80)], 1, 0, 0, [], GREEDY, -1, **PASSIVE[how]
+    )
+    above = Submit(2, list(range(60)), 1, 4, 0, [], GREEDY, -1, priority=2)
+    answers = []
+    for others in ([], [above]):
+        engine = make(folder, blocks=7, max_sequences=4, step_tokens=32)
+        engine.submit(question)
+        found = [*engine.step().scored, *engine.step().scored]
+        for other in others:
+            engine.submit(other)
+        while engine.has_work:
+            found += engine.step().scored
+        assert bool(engine.stats.preemptions) is bool(others)
+        assert found[-1].done
+        answers.append({(each.first, tuple(each.logprobs)) for each in found})
+    assert answers[0] == answers[1]

@@ -179,11 +179,25 @@ def test_most_likely_breaks_ties_by_index():
 
 
 def test_score():
-    """Log-probabilities of given tokens; a row too many is ignored."""
-    logits, tokens = normal(5), [4, 2999, 0, 17]
-    expected = NumbaSampler().score(logits, tokens)
-    assert TorchSampler().score(logits.to(DEVICE), tokens) == pytest.approx(expected, abs=2e-6)
-    assert TorchSampler().score(logits.to(DEVICE), []) == []
+    """Log-probabilities, ranks and the likeliest tokens, of equals the first one before."""
+    logits, tokens = normal(4), [4, 2999, 0, 17]
+    logits[3, 5] = logits[3, 17] = logits[3, 18] = 99.0
+    logprobs, ranks, top = NumbaSampler().score(logits, tokens, 3)
+    own, own_ranks, own_top = TorchSampler().score(logits.to(DEVICE), tokens, 3)
+    assert own == pytest.approx(logprobs, abs=2e-6)
+    expected = logits.log_softmax(-1)[range(4), tokens]
+    assert logprobs == pytest.approx(expected.tolist(), abs=1e-5)
+    order = logits.sort(dim=-1, descending=True, stable=True).indices
+    assert (
+        own_ranks
+        == ranks
+        == [row.tolist().index(t) + 1 for row, t in zip(order, tokens, strict=True)]
+    )
+    assert ranks[3] == 2
+    for rows, others, known in zip(top, own_top, order, strict=True):
+        assert [token for token, _ in rows] == [token for token, _ in others] == known[:3].tolist()
+        assert [v for _, v in rows] == pytest.approx([v for _, v in others], abs=2e-6)
+    assert TorchSampler().score(logits.to(DEVICE), tokens)[2] == []
 
 
 def test_the_comparison_would_see_a_difference():

@@ -42,4 +42,5 @@ GPT2 = Family(
         "output_bias": True,
         "mlp_bias": True,
     },
+    embeds="last",
 )

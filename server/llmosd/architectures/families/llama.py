@@ -60,6 +60,7 @@ LLAMA = Family(
     objectives=DECODER,
     defaults=_DEFAULTS,
     inner=gated_inner,
+    embeds="last",
 )
 ENCODER = Family(
     name="encoder",
@@ -72,4 +73,5 @@ ENCODER = Family(
     inner=gated_inner,
     whole=True,
     causal=False,
+    embeds="mean",
 )

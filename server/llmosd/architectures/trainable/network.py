@@ -120,10 +120,12 @@ class Layered(Network):
         self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
     ) -> Tensor:
         """See Network.forward."""
-        layout = layout_of(lengths, ids.device)
-        x = self.embed(ids, layout)
-        if perturbation is not None:
-            x = x + perturbation
+        x = self.embed(ids, layout_of(lengths, ids.device))
+        return self.through(x if perturbation is None else x + perturbation, lengths)
+
+    def through(self, x: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Hidden states (tokens, hidden) after the last norm, of what `embed` makes of tokens."""
+        layout = layout_of(lengths, x.device)
         x = functional.dropout(x, self.dropout, self.training)
         shared = self.shared(layout)
         for block in self.blocks():

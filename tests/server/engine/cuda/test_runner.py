@@ -15,7 +15,7 @@ from factory import TINY, tiny_version
 from llmosd.engine import cpu, loader
 from llmosd.engine.kv_cache import BLOCK_TOKENS
 from llmosd.engine.loader import load
-from llmosd.ipc.messages import LoadEngine, SamplingSpec, Submit
+from llmosd.ipc.messages import LoadEngine, SamplingSpec, Scoring, Submit
 
 pytest.importorskip("triton", reason="triton is not installed: torch's CUDA build brings it")
 
@@ -73,6 +73,12 @@ def requests(count):
         yield Submit(at, prompt, 1 + at % 2, rng.randrange(3, 6), 0, [], spec, at % 3 - 1)
 
 
+def to_score(number, ids):
+    """A text whose tokens are to be scored, but for the first one."""
+    *read, end = ids
+    return Submit(number, read, 1, 0, 0, [], GREEDY, -1, task="score", scoring=Scoring(1, end))
+
+
 def finish(engine, submits):
     answers, scored = {}, {}
     for submit in submits:
@@ -99,7 +105,7 @@ def agree(actual, expected):
 @pytest.mark.parametrize("family", TINY)
 def test_answers_are_the_cpu_s(versions, family):
     """Every family: prompts in chunks beside decoding, several answers, log-probabilities."""
-    submits = [*requests(3), Submit(9, list(range(20)), 1, 0, 0, [], GREEDY, -1, task="score")]
+    submits = [*requests(3), to_score(9, range(20))]
     answers, scored = finish(make(versions(family), "gpu"), submits)
     expected, expected_scores = finish(make(versions(family), "cpu"), submits)
     agree(answers, expected)
@@ -117,7 +123,7 @@ def test_preemption_and_moved_rows(versions):
 
 def test_bfloat16_is_near(versions):
     """Log-probabilities of a text, in bfloat16, within its rounding of float32's."""
-    submit = Submit(1, [at * 5 % 256 for at in range(30)], 1, 0, 0, [], GREEDY, -1, task="score")
+    submit = to_score(1, [at * 5 % 256 for at in range(30)])
     scores = [
         np.array(finish(make(versions("llama"), "gpu", dtype), [submit])[1][1])
         for dtype in ("float32", "bfloat16")

@@ -1,0 +1,105 @@
+"""What a client asks about texts: the methods of `scoring_methods`, awaited."""
+
+from collections.abc import Sequence
+
+from llmos_client import calls_explaining, calls_scoring, explanations, scores
+from llmos_client.aio_connection import AsyncConnection
+from llmos_client.options import MessageLike
+
+
+class AsyncScoringMethods(AsyncConnection):
+    """The part of AsyncClient about scores, labels, grades and vectors."""
+
+    async def score(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        prefix: bool = False,
+        top: int = 0,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> scores.Score:
+        """Tell how likely each token of a text is after the ones before it.
+
+        With `prefix` the model's prefix token is put before it, so that its first token has a
+        probability, too. `top` likeliest tokens are told at each place.
+        """
+        request = calls_scoring.score_request(model, text, tokens, prefix=prefix, top=top)
+        return await self._call(calls_scoring.score(request, priority, timeout))
+
+    async def score_choices(
+        self,
+        model: str,
+        context: str | Sequence[int],
+        choices: Sequence[str | Sequence[int]],
+        *,
+        parse_special: bool = False,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> scores.ChoiceScores:
+        """Tell how likely each choice is after the context; each is a text, or token ids.
+
+        An empty context stands for the model's prefix token.
+        """
+        request = calls_scoring.choices_request(
+            model, context, choices, parse_special=parse_special
+        )
+        return await self._call(calls_scoring.score_choices(request, priority, timeout))
+
+    async def classify(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        tokens: Sequence[int] | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> scores.Classification:
+        """Tell which label, or which grade, a text has."""
+        return await self._call(calls_scoring.classify(model, text, tokens, priority, timeout))
+
+    async def embed(
+        self,
+        model: str,
+        inputs: Sequence[str | Sequence[int]],
+        *,
+        pooling: str | None = None,
+        normalize: bool = False,
+        priority: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> scores.Embeddings:
+        """Make a vector of each input, a text or token ids.
+
+        `pooling` is "mean", "last" or "first"; with `normalize` vectors are 1 long.
+        """
+        request = calls_scoring.embed_request(model, inputs, pooling, normalize=normalize)
+        return await self._call(calls_scoring.embed(request, priority, timeout))
+
+    async def explain(
+        self,
+        model: str,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[MessageLike] | None = None,
+        tokens: Sequence[int] | None = None,
+        answer: str | Sequence[int] | None = None,
+        max_tokens: int | None = None,
+        target: int | None = None,
+        baseline: str | None = None,
+        top: int | None = None,
+        max_steps: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - gRPC's deadline
+    ) -> explanations.Explanation:
+        """Tell which tokens of a prompt an answer hangs on, and what else might have been said.
+
+        Without an `answer` it is what the model says greedily, up to `max_tokens`. `target` is the
+        place of one of its tokens; all of them by default. `baseline` is "mean" (the default) or
+        "zero": what the prompt's embeddings are compared with.
+        """
+        request = calls_explaining.explain_request(
+            model, prompt, messages, tokens, answer, max_tokens=max_tokens, target=target,
+            baseline=baseline, top=top, max_steps=max_steps,
+        )  # fmt: skip
+        return await self._call(calls_explaining.explain(request, timeout))
