@@ -19,7 +19,7 @@ from llmosd.rpc.caller import Caller
 from llmosd.rpc.gates import Asked
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.probe import probe
-from llmosd.rpc.questions import ask
+from llmosd.rpc.questions import ask, score
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
@@ -81,7 +81,8 @@ class SelfCheck:
         family = family_of(record.architecture)
         numbers = await probe(self._pool, record, ids, _ANSWER, tenant)
         if not (family.latent or family.starts):
-            numbers += await ask(self._pool, record, "score", ids, caller)
+            scores = await score(self._pool, record, ids, caller)
+            numbers += [each.logprob for each in scores]
         return numbers
 
     def _judge(self, record: VersionRecord, first: list[float], second: list[float]) -> None:
