@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from llmosd.jobs.evaluating.figures import Figure, figures
+from llmosd.jobs.evaluating.figure import Figure
+from llmosd.jobs.evaluating.figures import figures
 from llmosd.jobs.evaluating.measure import material, read_examples
 from llmosd.jobs.evaluating.specs import (
     REPORT,

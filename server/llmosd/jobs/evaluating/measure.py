@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from llmosd.errors import InvalidField
-from llmosd.jobs.evaluating.figures import Figure, Material, figures, reference
+from llmosd.jobs.evaluating.figure import Figure, Material
+from llmosd.jobs.evaluating.figures import figures, reference
 from llmosd.jobs.evaluating.specs import (
     OUTPUTS,
     REPORT,

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from llmosd.jobs.evaluating.figures import Material, figures, passed
+from llmosd.jobs.evaluating.figure import Material
+from llmosd.jobs.evaluating.figures import figures, passed
 from llmosd.jobs.evaluating.specs import Example, PartSpec, PreparedPart
 from llmosd.metrics.bootstrap import confidence_interval
 
