@@ -11,7 +11,9 @@ from google.protobuf.message import Message
 from llmos.v1 import training_service_pb2 as pb
 from llmos_client.errors import FieldViolation, InvalidFieldError
 
-_PARTS = ("optimizer", "schedule", "lora", "latent", "adversarial", "early_stopping")
+_PARTS = (
+    "optimizer", "schedule", "lora", "latent", "adversarial", "privacy", "early_stopping",
+)  # fmt: skip
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 

@@ -142,3 +142,17 @@ def test_the_best_of_a_sweep_is_kept(daemon):
             client.get_version("models/swept/versions/9")
         with pytest.raises(InvalidFieldError, match="axes"):
             client.sweep_training("swept", "texts", {"learning_rat": [1]}, family="llama")
+
+
+def test_private_training_says_what_it_spent(daemon):
+    """In its metrics and its card; for objectives that learn of several examples it is refused."""
+    settings = {**SHAPE, "steps": 10, "batch_size": 8, "tokenizer_kind": "word",
+                "optimizer.learning_rate": 1e-2, "privacy.noise_multiplier": 0.5}  # fmt: skip
+    with daemon.client() as client:
+        job = client.train_model("private", "texts", family="llama", settings=settings)
+        made = client.wait_operation(job).result()
+        assert 0 < made.metrics["epsilon"] < 1000
+        card = daemon.folder / "state/models/private/1/card.md"
+        assert "Differential privacy of every example: epsilon" in card.read_text()
+        with pytest.raises(InvalidFieldError, match=r"privacy: is not for the objective vae"):
+            client.train_model("v", "texts", family="vae", objective="vae", settings=settings)

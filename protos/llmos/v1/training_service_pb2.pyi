@@ -60,7 +60,7 @@ TOKENIZER_KIND_WORD: TokenizerKind
 TOKENIZER_KIND_BPE: TokenizerKind
 
 class TrainModelRequest(_message.Message):
-    __slots__ = ("model_id", "objective", "method", "family", "shape", "init_from", "dataset", "validation_dataset", "tokenizer_from", "tokenizer_kind", "vocabulary_size", "teacher", "parameters", "optimizer", "schedule", "lora", "early_stopping", "samples", "license", "request_id", "latent", "adversarial")
+    __slots__ = ("model_id", "objective", "method", "family", "shape", "init_from", "dataset", "validation_dataset", "tokenizer_from", "tokenizer_kind", "vocabulary_size", "teacher", "parameters", "optimizer", "schedule", "lora", "early_stopping", "samples", "license", "request_id", "latent", "adversarial", "privacy")
     class ShapeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class TrainModelRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     LATENT_FIELD_NUMBER: _ClassVar[int]
     ADVERSARIAL_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     objective: TrainingObjective
     method: TrainingMethod
@@ -112,7 +113,8 @@ class TrainModelRequest(_message.Message):
     request_id: str
     latent: TrainingLatent
     adversarial: TrainingAdversarial
-    def __init__(self, model_id: _Optional[str] = ..., objective: _Optional[_Union[TrainingObjective, str]] = ..., method: _Optional[_Union[TrainingMethod, str]] = ..., family: _Optional[str] = ..., shape: _Optional[_Mapping[str, float]] = ..., init_from: _Optional[str] = ..., dataset: _Optional[str] = ..., validation_dataset: _Optional[str] = ..., tokenizer_from: _Optional[str] = ..., tokenizer_kind: _Optional[_Union[TokenizerKind, str]] = ..., vocabulary_size: _Optional[int] = ..., teacher: _Optional[str] = ..., parameters: _Optional[_Union[TrainingParameters, _Mapping]] = ..., optimizer: _Optional[_Union[TrainingOptimizer, _Mapping]] = ..., schedule: _Optional[_Union[TrainingSchedule, _Mapping]] = ..., lora: _Optional[_Union[TrainingLora, _Mapping]] = ..., early_stopping: _Optional[_Union[TrainingStopping, _Mapping]] = ..., samples: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., request_id: _Optional[str] = ..., latent: _Optional[_Union[TrainingLatent, _Mapping]] = ..., adversarial: _Optional[_Union[TrainingAdversarial, _Mapping]] = ...) -> None: ...
+    privacy: TrainingPrivacy
+    def __init__(self, model_id: _Optional[str] = ..., objective: _Optional[_Union[TrainingObjective, str]] = ..., method: _Optional[_Union[TrainingMethod, str]] = ..., family: _Optional[str] = ..., shape: _Optional[_Mapping[str, float]] = ..., init_from: _Optional[str] = ..., dataset: _Optional[str] = ..., validation_dataset: _Optional[str] = ..., tokenizer_from: _Optional[str] = ..., tokenizer_kind: _Optional[_Union[TokenizerKind, str]] = ..., vocabulary_size: _Optional[int] = ..., teacher: _Optional[str] = ..., parameters: _Optional[_Union[TrainingParameters, _Mapping]] = ..., optimizer: _Optional[_Union[TrainingOptimizer, _Mapping]] = ..., schedule: _Optional[_Union[TrainingSchedule, _Mapping]] = ..., lora: _Optional[_Union[TrainingLora, _Mapping]] = ..., early_stopping: _Optional[_Union[TrainingStopping, _Mapping]] = ..., samples: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., request_id: _Optional[str] = ..., latent: _Optional[_Union[TrainingLatent, _Mapping]] = ..., adversarial: _Optional[_Union[TrainingAdversarial, _Mapping]] = ..., privacy: _Optional[_Union[TrainingPrivacy, _Mapping]] = ...) -> None: ...
 
 class TrainingParameters(_message.Message):
     __slots__ = ("steps", "epochs", "sequence_length", "batch_size", "accumulation", "packing", "clip_norm", "dropout", "label_smoothing", "adversarial_epsilon", "mask_share", "beta", "distill_temperature", "distill_share", "precision", "gradient_checkpointing", "seed", "threads", "log_every", "evaluate_every", "evaluate_rows", "checkpoint_every", "keep_checkpoints", "sample_tokens", "answer_rows")
@@ -239,6 +241,16 @@ class TrainingAdversarial(_message.Message):
     discriminator_rate: float
     most_rise: float
     def __init__(self, likelihood_steps: _Optional[int] = ..., discriminator_steps: _Optional[int] = ..., rollouts: _Optional[int] = ..., round_discriminator_steps: _Optional[int] = ..., discriminator: _Optional[str] = ..., discriminator_size: _Optional[int] = ..., discriminator_dropout: _Optional[float] = ..., generator_rate: _Optional[float] = ..., discriminator_rate: _Optional[float] = ..., most_rise: _Optional[float] = ...) -> None: ...
+
+class TrainingPrivacy(_message.Message):
+    __slots__ = ("noise_multiplier", "max_grad_norm", "delta")
+    NOISE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    noise_multiplier: float
+    max_grad_norm: float
+    delta: float
+    def __init__(self, noise_multiplier: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
 
 class TrainingLatent(_message.Message):
     __slots__ = ("kl_weight", "kl_schedule", "kl_warmup_steps", "kl_cycles", "free_bits", "word_dropout", "importance_samples")

@@ -102,6 +102,20 @@ class StoppingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     maximize: bool = False
 
 
+class PrivacySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Differential privacy of the training's examples; see jobs.training.privacy.
+
+    Attributes:
+        noise_multiplier: standard deviation of the noise over `max_grad_norm`.
+        max_grad_norm: what an example's gradient is clipped to.
+        delta: of (epsilon, delta).
+    """
+
+    noise_multiplier: float
+    max_grad_norm: float = 1.0
+    delta: float = 1e-5
+
+
 class AdversarialSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The game of objective seqgan (Yu et al., 2017).
 
@@ -218,6 +232,7 @@ class TrainSpec(
     keep_checkpoints: int = 2
     early_stopping: StoppingSpec | None = None
     adversarial: AdversarialSpec | None = None
+    privacy: PrivacySpec | None = None
     samples: tuple[str, ...] = ()
     sample_tokens: int = 32
     license: str = ""

@@ -47,3 +47,20 @@ def check_counted(request: pb.TrainModelRequest, family: Family) -> None:
             raise InvalidField.of(
                 f"parameters.{given.name}", f"{family.name} is counted, and takes no steps"
             )
+
+
+# Whose examples learn by themselves: of others a gradient would be of several.
+_PRIVATE = frozenset(
+    {"language_model", "masked_language_model", "classify", "regress", "sft", "distill"}
+)
+
+
+def check_private(objective: Objective, request: pb.TrainModelRequest) -> None:
+    """Raise InvalidField for what differential privacy does not go with."""
+    if objective not in _PRIVATE:
+        raise InvalidField.of("privacy", f"is not for the objective {objective}")
+    if not request.privacy.noise_multiplier:
+        raise InvalidField.of("privacy.noise_multiplier", "must be above 0; 1 is a usual value")
+    for field in ("adversarial_epsilon", "answer_rows"):
+        if getattr(request.parameters, field):
+            raise InvalidField.of(f"parameters.{field}", "does not go with privacy")

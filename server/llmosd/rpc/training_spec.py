@@ -16,11 +16,12 @@ from llmosd.jobs.specs import (
     LoraSpec,
     Objective,
     OptimizerSpec,
+    PrivacySpec,
     ScheduleSpec,
     StoppingSpec,
     TrainSpec,
 )
-from llmosd.rpc.training_checks import check_counted, check_heads
+from llmosd.rpc.training_checks import check_counted, check_heads, check_private
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
@@ -248,6 +249,9 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
     values["latent"] = LatentSpec(**_given(request.latent))
     if request.HasField("latent") and values["objective"] != "vae":
         raise InvalidField.of("latent", f"is for the objective vae, not for {values['objective']}")
+    if request.HasField("privacy"):
+        values["privacy"] = PrivacySpec(**_given(request.privacy))
+        check_private(values["objective"], request)
     if request.HasField("early_stopping"):
         values["early_stopping"] = StoppingSpec(**_given(request.early_stopping))
     if values["objective"] == "seqgan":

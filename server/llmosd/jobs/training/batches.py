@@ -16,7 +16,7 @@ from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
 from llmosd.objectives.batch import IGNORED, Batch
 
-_ORDER, _WINDOWS = 1, 2
+_ORDER, _WINDOWS, _DRAWN = 1, 2, 3
 """What randomness is for: each purpose has draws of its own."""
 
 
@@ -139,15 +139,30 @@ class Batches:
         self._orders: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         group = examples.rules.group
         weights = examples.lengths.reshape(-1, group).sum(1)
-        if not spec.packing:
+        if not spec.packing or spec.privacy is not None:
             weights = np.ones_like(weights)
         self._weights = weights
-        room = spec.batch_size * (examples.rules.length * group if spec.packing else 1)
+        packed = spec.packing and spec.privacy is None
+        room = spec.batch_size * (examples.rules.length * group if packed else 1)
         if self.windows:
             self.steps_per_epoch = math.ceil(len(examples.data.ids) / room)
             self._places = _window_places(examples)
         else:
             self.steps_per_epoch = min(len(weights), math.ceil(int(weights.sum()) / room))
+
+    @property
+    def rate(self) -> float:
+        """The chance of an example to be in a private step, which has batch_size on average."""
+        return min(1.0, self._count / len(self._weights))
+
+    def drawn(self, step: int, secret: int) -> Batch:
+        """The batch of a private step: each example or not by itself, so there may be none."""
+        draws = _generator(secret, _DRAWN, step).random(len(self._weights))
+        chosen = np.flatnonzero(draws < self.rate)
+        if not len(chosen):
+            nothing = torch.zeros(0, dtype=torch.int64)
+            return Batch(nothing, nothing, ())
+        return self.examples.batch(chosen)
 
     def at(self, step: int) -> Batch:
         """The batch of `step`, counted from 0."""
@@ -227,6 +242,10 @@ def _draws_windows(examples: Examples, spec: TrainSpec) -> bool:
     possible = spec.objective == "language_model" and longest > examples.rules.length
     if spec.sampling == "windows" and not possible:
         raise InvalidDataset("sampling by windows needs a text longer than sequence_length")
+    if spec.privacy is not None:  # windows overlap: what is in how many nobody could say
+        if spec.sampling == "windows":
+            raise InvalidDataset("privacy needs sampling by examples, not by windows")
+        return False
     few = len(examples.data) < spec.batch_size
     return possible and (spec.sampling == "windows" or (spec.sampling == "auto" and few))
 

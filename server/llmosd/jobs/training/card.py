@@ -28,6 +28,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         "## Recipe",
         "",
         *_recipe(config, spec, run),
+        *_privacy(spec, run),
         "",
         "## Evaluations",
         "",
@@ -44,6 +45,20 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _privacy(spec: TrainSpec, run: RunState) -> list[str]:
+    """What was promised to whoever is in the data."""
+    if spec.privacy is None:
+        return []
+    spent = run.latest.get("epsilon")
+    if spent is None:
+        return []
+    how = spec.privacy
+    return [
+        f"- Differential privacy of every example: epsilon {spent:.3g} at delta {how.delta:g}",
+        f"- Noise {how.noise_multiplier:g}, gradients clipped to {how.max_grad_norm:g}",
+    ]
 
 
 def _latent(config: ModelConfig, run: RunState) -> list[str]:

@@ -39,6 +39,7 @@ class RunState(msgspec.Struct, kw_only=True):
         evaluated: step and value of the watched metric, every evaluation.
         best_step, best: where the watched metric was best.
         losses: the last ones, newest last.
+        secret: of differential privacy: what examples and noise are drawn by.
     """
 
     step: int = 0
@@ -53,6 +54,7 @@ class RunState(msgspec.Struct, kw_only=True):
     best_step: int = -1
     best: float = 0.0
     losses: list[float] = []
+    secret: int = 0
 
 
 class _StateFile(msgspec.Struct, kw_only=True):

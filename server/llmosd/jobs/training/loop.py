@@ -1,6 +1,7 @@
 """The training loop: one step at a time, of any objective. Knows nothing of processes or files."""
 
 import math
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from llmosd.jobs.training.gradients import Gradients
 from llmosd.jobs.training.health import check_health
 from llmosd.jobs.training.meter import Meter
 from llmosd.jobs.training.optimizers import Optimizers
+from llmosd.jobs.training.privacy import PrivateGradients, epsilon
 from llmosd.jobs.training.schedules import learning_rate
 from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
 from llmosd.objectives.batch import Batch
@@ -61,6 +63,9 @@ class Trainer:
         self._device = torch.device(spec.device)
         self._optimizers = Optimizers(network.named_parameters(), spec.optimizer)
         self._gradients = Gradients(network, spec)
+        if spec.privacy is not None:
+            self._gradients = PrivateGradients(network, spec, spec.privacy)
+            self.run.secret = secrets.randbits(63)
         self._meter = Meter(events, spec.log_every, steps)
 
     @property
@@ -80,9 +85,9 @@ class Trainer:
         began = time.perf_counter()
         run, spec = self.run, self._spec
         self.network.train()
-        batch = self._prepared(self._batches.at(run.step), MASKING, run.step, spec.accumulation)
+        batch = self._prepared(self._batch(), MASKING, run.step, spec.accumulation)
         torch.manual_seed(seed_of(spec.seed, DROPOUT, run.step))
-        count = max(1, self._objective.count(batch))
+        count = max(1, self._objective.count(batch)) if batch.lengths else 1
         sums = self._gradients.accumulate(batch, self._objective, count)
         norm = float(self._clip())
         rate = learning_rate(spec.schedule, spec.optimizer.learning_rate, run.step, self.steps)
@@ -109,8 +114,16 @@ class Trainer:
         """
         if self._validation is None:
             losses = self.run.losses
-            return {"loss": sum(losses) / len(losses)} if losses else {}
-        return self._means(self._validation, self._spec.evaluate_rows)
+            return ({"loss": sum(losses) / len(losses)} if losses else {}) | self._spent()
+        return self._means(self._validation, self._spec.evaluate_rows) | self._spent()
+
+    def _spent(self) -> dict[str, float]:
+        """What the steps so far have told of single examples, where that is counted."""
+        how = self._spec.privacy
+        if how is None:
+            return {}
+        rate = self._batches.rate
+        return {"epsilon": epsilon(how.noise_multiplier, rate, self.run.step, how.delta)}
 
     def _means(self, examples: Examples, rows: int) -> dict[str, float]:
         """Over the first `rows` of the examples; 0: all."""
@@ -217,10 +230,19 @@ class Trainer:
     def _prepared(self, batch: Batch, purpose: int, number: int, parts: int) -> Batch:
         generator = torch.Generator().manual_seed(seed_of(self._spec.seed, purpose, number))
         moved = replace(batch.to(self._device), step=number, steps=self.steps)
+        if not moved.lengths:
+            return moved
         return self._objective.prepare(self.network, moved, generator, parts)
 
+    def _batch(self) -> Batch:
+        if not isinstance(self._gradients, PrivateGradients):
+            return self._batches.at(self.run.step)
+        self._gradients.secret = self.run.secret
+        return self._batches.drawn(self.run.step, self.run.secret)
+
     def _clip(self) -> Tensor:
-        limit = self._spec.clip_norm or math.inf
+        # A private gradient is clipped before the noise.
+        limit = math.inf if self._spec.privacy is not None else self._spec.clip_norm or math.inf
         return torch.nn.utils.clip_grad_norm_(self._optimizers.parameters, limit)
 
     def _skips(self, batch: Batch) -> bool:

@@ -1,6 +1,6 @@
 """Seeds of a step's random numbers, made from the run's seed: nothing has to be carried along."""
 
-DROPOUT, MASKING, EVALUATION, WEIGHTS, SAMPLES, GAME = range(6)
+DROPOUT, MASKING, EVALUATION, WEIGHTS, SAMPLES, GAME, NOISE = range(7)
 """What randomness is for: each purpose has draws of its own."""
 
 _MASK = (1 << 64) - 1
