@@ -31,6 +31,7 @@ from llmosd.engine.adapters import with_adapter
 from llmosd.errors import FeatureUnavailable
 from llmosd.jobs.messages import ExplainResult, ExplainSpec
 from llmosd.progress import Progress
+from llmosd.quantizers.stored import read_stored
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import CONFIG, WEIGHTS
 
@@ -201,7 +202,12 @@ def _network(spec: ExplainSpec) -> torch.nn.Module:
     with ExitStack() as stack:
         stack.callback(os.close, fd)
         file = stack.enter_context(safe_open(f"/proc/self/fd/{fd}", framework="pt"))
-        read = with_adapter(folder, file.get_tensor) if spec.base_dir else file.get_tensor
-        names = set(file.keys()) & expected_shapes(config).keys()
-        network = from_weights(config, {name: read(name) for name in names})
+        stored = set(file.keys())
+
+        def read(name: str) -> Tensor:
+            return read_stored(name, stored, file.get_tensor)
+
+        weight = with_adapter(folder, read) if spec.base_dir else read
+        names = stored & expected_shapes(config).keys()
+        network = from_weights(config, {name: weight(name) for name in names})
     return network.eval().requires_grad_(requires_grad=False)
