@@ -19,7 +19,7 @@ class Integration:
     """How well attributions account for the target: their sum should be output - baseline_output.
 
     `error` is what they miss of it, `steps` how many gradients were computed, and `converged`
-    whether all errors on the way, whatever their sign, are below 5 % of it.
+    whether it is below 5 %, and not because errors on the way cancel each other.
     """
 
     output: float

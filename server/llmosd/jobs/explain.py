@@ -6,7 +6,7 @@ what the token adds. Together they are F(e) - F(b), F being the target's logits:
 
 How well an integral is approximated is known on every piece of the path: what the attributions of a
 piece add up to is the difference of F between its ends. So pieces are cut in two where that is
-missed most, until all misses together are small beside F(e) - F(b). The mean of all embeddings is
+missed most, until what is missed is small. The mean of all embeddings is
 the better baseline: what normalizes what it reads (RMSNorm without biases) makes something of next
 to nothing, layer after layer, so that near zeros F is all but a step.
 """
@@ -31,6 +31,7 @@ from llmosd.engine.adapters import with_adapter
 from llmosd.errors import FeatureUnavailable
 from llmosd.jobs.messages import ExplainResult, ExplainSpec
 from llmosd.progress import Progress
+from llmosd.quantizers.stored import read_stored
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import CONFIG, WEIGHTS
 
@@ -156,10 +157,9 @@ def _piece(path: Way, begin: float, width: float) -> Piece:
 def _refined(
     path: Way, pieces: list[Piece], spec: ExplainSpec, progress: Progress
 ) -> ExplainResult:
-    """Cut the worst pieces in two until their errors, signs aside, are small enough."""
+    """Cut the worst pieces in two until what is missed is small enough; see `_enough`."""
     change = path.value(1.0) - path.value(0.0)
-    allowed = spec.tolerance * max(abs(change), _LEAST)
-    while (missed := sum(abs(piece.error) for piece in pieces)) > allowed:
+    while not (enough := _enough(pieces, change, spec.tolerance)):
         if path.steps + 2 * len(_POINTS) > spec.max_steps:
             break
         progress.check_cancelled()
@@ -168,14 +168,30 @@ def _refined(
         pieces.remove(worst)
         half = worst.width / 2
         pieces += [_piece(path, worst.begin, half), _piece(path, worst.begin + half, half)]
-    attributions = torch.stack([piece.attributions for piece in pieces]).sum(0)
     return ExplainResult(
-        attributions=attributions.tolist(),
+        attributions=_sum(pieces).tolist(),
         output=path.value(1.0),
         baseline_output=path.value(0.0),
         steps=path.steps,
-        converged=missed <= allowed,
+        converged=enough,
     )
+
+
+def _enough(pieces: list[Piece], change: float, tolerance: float) -> bool:
+    """Whether the whole is missed by less than a share of it, and not because errors cancel.
+
+    Errors of both signs are held against what all tokens add and take away: where these nearly
+    cancel, the whole is small beside its parts, and no yardstick for them.
+    """
+    errors = [piece.error for piece in pieces]
+    moved = float(_sum(pieces).abs().sum())
+    whole = max(abs(change), _LEAST)
+    missed = sum(map(abs, errors))
+    return abs(sum(errors)) <= tolerance * whole and missed <= tolerance * max(whole, moved)
+
+
+def _sum(pieces: list[Piece]) -> Tensor:
+    return torch.stack([piece.attributions for piece in pieces]).sum(0)
 
 
 def _network(spec: ExplainSpec) -> torch.nn.Module:
@@ -186,7 +202,12 @@ def _network(spec: ExplainSpec) -> torch.nn.Module:
     with ExitStack() as stack:
         stack.callback(os.close, fd)
         file = stack.enter_context(safe_open(f"/proc/self/fd/{fd}", framework="pt"))
-        read = with_adapter(folder, file.get_tensor) if spec.base_dir else file.get_tensor
-        names = set(file.keys()) & expected_shapes(config).keys()
-        network = from_weights(config, {name: read(name) for name in names})
+        stored = set(file.keys())
+
+        def read(name: str) -> Tensor:
+            return read_stored(name, stored, file.get_tensor)
+
+        weight = with_adapter(folder, read) if spec.base_dir else read
+        names = stored & expected_shapes(config).keys()
+        network = from_weights(config, {name: weight(name) for name in names})
     return network.eval().requires_grad_(requires_grad=False)
