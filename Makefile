@@ -73,7 +73,7 @@ bench: dev ## against peers, side by side
 	@LLMOS_TORCH_INDEX=$(if $(CPU),https://download.pytorch.org/whl/cpu) $(BIN)/python -m benchmarks
 
 wheel: dev ## dist/*.whl
-	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 clean: ## all but the sources
 	rm -rf $(VENV) build dist
