@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from llmos.v1 import (
+    access_service_pb2,
     admin_service_pb2,
     dataset_service_pb2,
     generation_service_pb2,
@@ -31,6 +32,7 @@ from llmos.v1 import (
 
 # Importing them registers their descriptors, by which the methods are found.
 REGISTERED = (
+    access_service_pb2,
     admin_service_pb2,
     dataset_service_pb2,
     generation_service_pb2,

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmos_client.access import AccessToken as AccessToken
+    from llmos_client.access import NewToken as NewToken
     from llmos_client.aio_client import AsyncClient as AsyncClient
     from llmos_client.aio_streams import AsyncConversation as AsyncConversation
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import InsufficientMemoryError as InsufficientMemoryError
     from llmos_client.errors import InternalError as InternalError
     from llmos_client.errors import InvalidAddressError as InvalidAddressError
+    from llmos_client.errors import InvalidCredentialsError as InvalidCredentialsError
     from llmos_client.errors import InvalidDatasetError as InvalidDatasetError
     from llmos_client.errors import InvalidFieldError as InvalidFieldError
     from llmos_client.errors import InvalidModelFileError as InvalidModelFileError
@@ -63,10 +66,13 @@ if TYPE_CHECKING:
     from llmos_client.errors import OperationNotFoundError as OperationNotFoundError
     from llmos_client.errors import OperationRunningError as OperationRunningError
     from llmos_client.errors import PathNotAllowedError as PathNotAllowedError
+    from llmos_client.errors import PermissionDeniedError as PermissionDeniedError
     from llmos_client.errors import QueueFullError as QueueFullError
     from llmos_client.errors import RequestIdReusedError as RequestIdReusedError
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
+    from llmos_client.errors import TokenNotFoundError as TokenNotFoundError
     from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
+    from llmos_client.errors import UnauthenticatedError as UnauthenticatedError
     from llmos_client.errors import UnsafeFileError as UnsafeFileError
     from llmos_client.evaluations import Evaluation as Evaluation
     from llmos_client.evaluations import EvaluationCost as EvaluationCost
@@ -195,9 +201,9 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "datasets", "errors", "evaluations", "explanations", "exports", "feedback", "generations",
-    "latents", "loads", "operations", "optimizations", "promotions", "results", "scores",
-    "training",
+    "access", "datasets", "errors", "evaluations", "explanations", "exports", "feedback",
+    "generations", "latents", "loads", "operations", "optimizations", "promotions", "results",
+    "scores", "training",
 )  # fmt: skip
 
 

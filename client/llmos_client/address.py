@@ -11,19 +11,30 @@ from llmos_client.errors import InvalidAddressError
 ENVIRONMENT = "LLMOS_ADDRESS"
 SYSTEM_SOCKET = Path("/run/llmosd/llmosd.sock")
 
+_TLS = "tls:"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST_PORT = re.compile(r"^([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A gRPC target; `socket` is the path where it is a Unix socket, `origin` who named it."""
+    """A gRPC target; `socket` is the path where it is a Unix socket, `origin` who named it.
+
+    `secure` says that it is spoken to by TLS.
+    """
 
     target: str
     origin: str
     socket: Path | None = None
+    secure: bool = False
 
     def __str__(self) -> str:
-        return self.target
+        return f"{_TLS}{self.target}" if self.secure else self.target
+
+    @property
+    def leaves_the_machine(self) -> bool:
+        """What is sent there can be read on its way, unless it goes by TLS."""
+        return self.socket is None and self.target.rpartition(":")[0] not in _LOOPBACK
 
 
 def resolve(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Address:
@@ -48,7 +59,9 @@ def usual_sockets(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
 
 
 def parse(text: str, origin: str) -> Address:
-    """Read unix:PATH or HOST:PORT."""
+    """Read unix:PATH, HOST:PORT or tls:HOST:PORT."""
+    if text.startswith(_TLS) and _HOST_PORT.match(text.removeprefix(_TLS)):
+        return Address(text.removeprefix(_TLS), origin, secure=True)
     if text.startswith("unix:"):
         named = text.removeprefix("unix:").removeprefix("//")
         if named:
@@ -57,5 +70,6 @@ def parse(text: str, origin: str) -> Address:
     elif _HOST_PORT.match(text):
         return Address(text, origin)
     raise InvalidAddressError(
-        f'address "{text}" is neither unix:PATH nor HOST:PORT', code="INVALID_ARGUMENT"
+        f'address "{text}" is neither unix:PATH nor HOST:PORT nor tls:HOST:PORT',
+        code="INVALID_ARGUMENT",
     )

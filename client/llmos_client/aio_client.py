@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
+from llmos_client.aio_access_methods import AsyncAccessMethods
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_export_methods import AsyncExportMethods
@@ -23,7 +24,6 @@ from llmos_client.aio_training_methods import AsyncTrainingMethods
 from llmos_client.generations import Generation
 from llmos_client.loads import Load
 from llmos_client.options import GenerateOptions, MessageLike
-from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
@@ -37,10 +37,12 @@ class AsyncClient(
     AsyncPromotionMethods,
     AsyncExportMethods,
     AsyncScoringMethods,
+    AsyncAccessMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
+    `token` and the files of TLS are as with Client.
 
     Belongs to the event loop of its first call. Without an address: LLMOS_ADDRESS, else the
     usual sockets.
@@ -67,7 +69,7 @@ class AsyncClient(
     ) -> AsyncGenerationStream:
         """Answer as it grows: an iterator of events, to be used in an `async with` block."""
         request = requests.generate_request(model, prompt, **options)
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.generation.StreamGenerate(
             request, timeout=timeout, metadata=context.metadata
         )
@@ -78,7 +80,7 @@ class AsyncClient(
 
         `timeout`, in seconds, is the deadline of the stream, and of every generation on it.
         """
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
 
         call = self._stubs.generation.Converse(timeout=timeout, metadata=context.metadata)
         return AsyncConversation(call, context)
@@ -238,7 +240,7 @@ class AsyncClient(
 
     def watch_load(self, *, interval: float = 1.0) -> AsyncEventStream[Load]:
         """Follow what the models have to do; to be used in an `async with` block."""
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.admin.WatchLoad(
             requests.watch_load_request(interval), metadata=context.metadata
         )

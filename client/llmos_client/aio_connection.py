@@ -11,6 +11,7 @@ import grpc
 from llmos_client import calls, parsing_operations, results
 from llmos_client.address import resolve
 from llmos_client.aio_streams import AsyncEventStream
+from llmos_client.credentials import credentials
 from llmos_client.errors import LlmosError
 from llmos_client.transport import CallContext, Stubs, open_aio_channel
 from llmos_client.upload import OnProgress, Uploading
@@ -23,9 +24,19 @@ class AsyncConnection:
     """A channel to the daemon, and operations, which every other service returns."""
 
     def __init__(
-        self, address: str | None = None, *, timeout: float = 30.0, tenant: str = ""
+        self,
+        address: str | None = None,
+        *,
+        timeout: float = 30.0,
+        tenant: str = "",
+        token: str | None = None,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
     ) -> None:
         self.address = resolve(address)
+        self._credentials = credentials(token, tls_ca, tls_cert, tls_key)
+        self._credentials.check(self.address)
         self._tenant = tenant
         self._timeout = timeout
         self._channel: Any = None
@@ -35,7 +46,7 @@ class AsyncConnection:
     def _stubs(self) -> Stubs:
         # A channel belongs to the loop it is opened in: open it with the first call.
         if self._connected is None:
-            self._channel = open_aio_channel(self.address)
+            self._channel = open_aio_channel(self.address, self._credentials)
             self._connected = Stubs(self._channel)
         return self._connected
 
@@ -107,8 +118,11 @@ class AsyncConnection:
                     return cast("results.Operation[T]", event.done)
         raise AssertionError("watch_operation ends with the event that has `done`")
 
+    def _context(self) -> CallContext:
+        return CallContext.new(self.address, self._tenant, self._credentials.token)
+
     async def _call(self, call: calls.Call[T]) -> T:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         method = getattr(getattr(self._stubs, call.service), call.method)
         timeout = self._timeout if call.small else call.timeout
         try:
@@ -118,7 +132,7 @@ class AsyncConnection:
         return call.parse(response)
 
     async def _upload(self, uploading: Uploading) -> results.Operation[Any]:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         messages = _in_thread(iter(uploading))
         method = getattr(getattr(self._stubs, uploading.service), uploading.method)
         call = method(messages, metadata=context.metadata)
@@ -130,7 +144,7 @@ class AsyncConnection:
             call.cancel()
 
     def _open_watch(self, watch: Watch) -> AsyncEventStream[results.OperationEvent]:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.watching.WatchOperation(watch.request(), metadata=context.metadata)
         return AsyncEventStream(call, watch.accept, context)
 

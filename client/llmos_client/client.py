@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
+from llmos_client.access_methods import AccessMethods
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.export_methods import ExportMethods
@@ -18,7 +19,6 @@ from llmos_client.promotion_methods import PromotionMethods
 from llmos_client.scoring_methods import ScoringMethods
 from llmos_client.streams import Conversation, EventStream, GenerationStream
 from llmos_client.training_methods import TrainingMethods
-from llmos_client.transport import CallContext
 from llmos_client.upload import LocalFile, OnProgress, Uploading, make_header, read_files
 
 
@@ -32,10 +32,14 @@ class Client(
     PromotionMethods,
     ExportMethods,
     ScoringMethods,
+    AccessMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
     `tenant` is for whom the calls are made: tenants share a model fairly, and no cached prompts.
+    `token` (else LLMOS_TOKEN) says who calls, and is for a tenant of its own. To tls:HOST:PORT
+    `tls_ca` is the file of who made the daemon's certificate, and `tls_cert` and `tls_key` are the
+    client's (else LLMOS_TLS_CA, LLMOS_TLS_CERT, LLMOS_TLS_KEY).
 
     May be used from several threads. Without an address: LLMOS_ADDRESS, else the usual sockets.
     """
@@ -61,7 +65,7 @@ class Client(
     ) -> GenerationStream:
         """Answer as it grows: an iterator of events, to be used in a `with` block."""
         request = requests.generate_request(model, prompt, **options)
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.generation.StreamGenerate(
             request, timeout=timeout, metadata=context.metadata
         )
@@ -72,7 +76,7 @@ class Client(
 
         `timeout`, in seconds, is the deadline of the stream, and of every generation on it.
         """
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
 
         def open_call(outgoing: Iterator[Any]) -> Any:
             return self._stubs.generation.Converse(
@@ -235,7 +239,7 @@ class Client(
 
     def watch_load(self, *, interval: float = 1.0) -> EventStream[Load]:
         """Follow what the models have to do, every `interval` seconds; use it in a `with` block."""
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.admin.WatchLoad(
             requests.watch_load_request(interval), metadata=context.metadata
         )

@@ -9,6 +9,7 @@ import grpc
 
 from llmos_client import calls, parsing_operations, results
 from llmos_client.address import resolve
+from llmos_client.credentials import credentials
 from llmos_client.errors import LlmosError
 from llmos_client.streams import EventStream
 from llmos_client.transport import CallContext, Stubs, open_channel
@@ -22,12 +23,22 @@ class Connection:
     """A channel to the daemon, and operations, which every other service returns."""
 
     def __init__(
-        self, address: str | None = None, *, timeout: float = 30.0, tenant: str = ""
+        self,
+        address: str | None = None,
+        *,
+        timeout: float = 30.0,
+        tenant: str = "",
+        token: str | None = None,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
     ) -> None:
         self.address = resolve(address)
+        self._credentials = credentials(token, tls_ca, tls_cert, tls_key)
+        self._credentials.check(self.address)
         self._tenant = tenant
         self._timeout = timeout
-        self._channel = open_channel(self.address)
+        self._channel = open_channel(self.address, self._credentials)
         self._stubs = Stubs(self._channel)
 
     def close(self) -> None:
@@ -95,8 +106,11 @@ class Connection:
                 return cast("results.Operation[T]", event.done)
         raise AssertionError("watch_operation ends with the event that has `done`")
 
+    def _context(self) -> CallContext:
+        return CallContext.new(self.address, self._tenant, self._credentials.token)
+
     def _call(self, call: calls.Call[T]) -> T:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         method = getattr(getattr(self._stubs, call.service), call.method)
         timeout = self._timeout if call.small else call.timeout
         try:
@@ -106,7 +120,7 @@ class Connection:
         return call.parse(response)
 
     def _upload(self, uploading: Uploading) -> results.Operation[Any]:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         # As a future, so that an interrupted upload is cancelled and not merely forgotten.
         method = getattr(getattr(self._stubs, uploading.service), uploading.method)
         call = method.future(iter(uploading), metadata=context.metadata)
@@ -118,6 +132,6 @@ class Connection:
             call.cancel()
 
     def _open_watch(self, watch: Watch) -> EventStream[results.OperationEvent]:
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.watching.WatchOperation(watch.request(), metadata=context.metadata)
         return EventStream(call, watch.accept, context)

@@ -3,7 +3,8 @@
     LlmosError
     ├── one subclass per value of llmos.v1.ErrorReason (`reason` says which)
     └── without a reason: DaemonUnreachable, DeadlineExceededError, CallCancelledError,
-        NotAuthorizedError, InvalidAddressError
+        NotAuthorizedError (UnauthenticatedError and PermissionDeniedError have a reason, too),
+        InvalidAddressError, InvalidCredentialsError
 
 `code` is the name of the gRPC status, `request_id` what the daemon's log has the call under.
 Importing this module costs nothing: `rpc_errors` has what needs gRPC.
@@ -132,6 +133,12 @@ class GenerationNotFoundError(LlmosError):
     """No such generation."""
 
     reason = "GENERATION_NOT_FOUND"
+
+
+class TokenNotFoundError(LlmosError):
+    """No such token."""
+
+    reason = "TOKEN_NOT_FOUND"
 
 
 class RequestIdReusedError(LlmosError):
@@ -308,10 +315,32 @@ class NotAuthorizedError(LlmosError):
     """The daemon does not let this caller do this."""
 
 
+class UnauthenticatedError(NotAuthorizedError):
+    """The daemon does not know who calls: no token, or one that is not valid."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(NotAuthorizedError):
+    """Who calls may not do this; `metadata` has the role that is needed, and the caller's."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class InvalidAddressError(LlmosError):
-    """An address that is neither unix:PATH nor HOST:PORT."""
+    """An address that is neither unix:PATH, HOST:PORT nor tls:HOST:PORT, or cannot be used so."""
+
+
+class InvalidCredentialsError(LlmosError):
+    """A token or certificate that cannot be used, or not there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="INVALID_ARGUMENT")
 
 
 def by_reason() -> dict[str, type[LlmosError]]:
     """Return every class that stands for a reason of the daemon, under that reason."""
-    return {cls.reason: cls for cls in LlmosError.__subclasses__() if cls.reason}
+    found: list[type[LlmosError]] = list(LlmosError.__subclasses__())
+    for cls in found:
+        found += cls.__subclasses__()
+    return {cls.reason: cls for cls in found if cls.reason}

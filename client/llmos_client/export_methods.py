@@ -7,7 +7,6 @@ import grpc
 from llmos_client.connection import Connection
 from llmos_client.download import Download, export_request
 from llmos_client.exports import Export
-from llmos_client.transport import CallContext
 from llmos_client.upload import OnProgress
 
 
@@ -32,7 +31,7 @@ class ExportMethods(Connection):
         """
         download = Download(Path(target), on_progress)
         request = export_request(name, model_format, dtype, Path(target))
-        context = CallContext.new(self.address, self._tenant)
+        context = self._context()
         call = self._stubs.models.ExportModel(request, metadata=context.metadata)
         try:
             for response in call:

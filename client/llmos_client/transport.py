@@ -1,6 +1,6 @@
 """The channel to the daemon and the stubs on it, sync or aio alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import uuid4
 
@@ -9,6 +9,7 @@ from google.longrunning import operations_pb2_grpc
 from google.protobuf import wrappers_pb2
 
 from llmos.v1 import (
+    access_service_pb2_grpc,
     admin_service_pb2_grpc,
     dataset_service_pb2_grpc,
     evaluation_service_pb2_grpc,
@@ -23,11 +24,13 @@ from llmos.v1 import (
     training_service_pb2_grpc,
 )
 from llmos_client.address import Address
+from llmos_client.credentials import Credentials
 from llmos_client.errors import LlmosError
 from llmos_client.rpc_errors import from_rpc
 
 REQUEST_ID_KEY = "x-request-id"
 TENANT_KEY = "llmos-tenant"
+AUTHORIZATION_KEY = "authorization"
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     # All three, or a peer that is frozen rather than dead is never noticed.
@@ -46,16 +49,28 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     # The daemon is this machine's or a neighbour's, never behind the proxy of the web.
     ("grpc.enable_http_proxy", 0),
 )
+# By TLS the authority is the name that the daemon's certificate has to have.
+_TLS_OPTIONS = tuple(each for each in OPTIONS if each[0] != "grpc.default_authority")
 
 
-def open_channel(address: Address) -> Any:
+def open_channel(address: Address, own: Credentials) -> Any:
     """Open a channel for the sync client; the connection is made by the first call."""
+    if address.secure:
+        return grpc.secure_channel(address.target, _tls(own), options=_TLS_OPTIONS)
     return grpc.insecure_channel(address.target, options=OPTIONS)
 
 
-def open_aio_channel(address: Address) -> Any:
+def open_aio_channel(address: Address, own: Credentials) -> Any:
     """Open a channel for the asyncio client; needs a running loop."""
+    if address.secure:
+        return grpc.aio.secure_channel(address.target, _tls(own), options=_TLS_OPTIONS)
     return grpc.aio.insecure_channel(address.target, options=OPTIONS)
+
+
+def _tls(own: Credentials) -> Any:
+    return grpc.ssl_channel_credentials(
+        root_certificates=own.tls_ca, private_key=own.tls_key, certificate_chain=own.tls_cert
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +80,19 @@ class CallContext:
     address: str
     request_id: str
     tenant: str = ""
+    token: str = field(default="", repr=False)
 
     @classmethod
-    def new(cls, address: Address, tenant: str) -> "CallContext":
+    def new(cls, address: Address, tenant: str, token: str = "") -> "CallContext":
         """Draw the id of a new call."""
-        return cls(str(address), uuid4().hex, tenant)
+        return cls(str(address), uuid4().hex, tenant, token)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What travels with the call."""
         own = ((TENANT_KEY, self.tenant),) if self.tenant else ()
-        return ((REQUEST_ID_KEY, self.request_id), *own)
+        token = ((AUTHORIZATION_KEY, f"Bearer {self.token}"),) if self.token else ()
+        return ((REQUEST_ID_KEY, self.request_id), *own, *token)
 
     def error(self, error: grpc.RpcError) -> LlmosError:
         """Translate what gRPC raised."""
@@ -102,6 +119,7 @@ class Stubs:
         self.tokenization = _stub(tokenization_service_pb2_grpc.TokenizationServiceStub, channel)
         self.watching = _stub(operation_service_pb2_grpc.OperationServiceStub, channel)
         self.training = _stub(training_service_pb2_grpc.TrainingServiceStub, channel)
+        self.access = _stub(access_service_pb2_grpc.AccessServiceStub, channel)
         self.admin = _stub(admin_service_pb2_grpc.AdminServiceStub, channel)
         self.operations = _stub(operations_pb2_grpc.OperationsStub, channel)
         self.health = HealthStub(channel)

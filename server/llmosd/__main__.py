@@ -6,13 +6,16 @@ import os
 import sys
 
 from llmosd import __version__
-from llmosd.config import ConfigError, load_config
+from llmosd.config import load_config
+from llmosd.config_checks import ConfigError
 
 EX_TEMPFAIL, EX_CONFIG = 75, 78
 
 
 def main() -> None:
     """Serve; exit 0 after a clean stop, 75 when another daemon runs, 78 on bad configuration."""
+    # gRPC's core would write a line that is no JSON for every handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = vars(_parser().parse_args())
     file = arguments.pop("config")
     try:
@@ -20,7 +23,8 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(_say(str(error), EX_CONFIG))
     # After the flags are known to be good: these imports take most of the start.
-    from llmosd.daemon import AlreadyRunning, run  # noqa: PLC0415
+    from llmosd.daemon import run  # noqa: PLC0415
+    from llmosd.listeners import AlreadyRunning  # noqa: PLC0415
     from llmosd.log import configure_logging  # noqa: PLC0415
 
     configure_logging(config.log_level)

@@ -8,6 +8,7 @@ from llmosd.config import Config
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import batch, evaluations, learning, optimizations, sweeps
+from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
@@ -158,6 +159,7 @@ def compose(ground: Ground) -> Composed:
         optimization=_optimization(ground, shared),
         feedback=feedback,
         admin=AdminServicer(ground.config, pool, generator, ground.resident_bytes),
+        access=AccessServicer(catalog.tokens),
     )
     return Composed(servicers, promoter, probations, book)
 

@@ -1,8 +1,5 @@
 """The daemon's settings: defaults < TOML file < environment < flags; checked once, then fixed."""
 
-import math
-import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +7,14 @@ from typing import Any
 
 import msgspec
 
-TENANT_NAME = r"[A-Za-z0-9._-]{1,64}"
+from llmosd.config_checks import ConfigError, check
 
 
-class ConfigError(Exception):
-    """A setting that cannot be used; the message names it and the fix. Exit status 78."""
+class CertificateGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who comes with a certificate: a role, and the tenant for whom its calls are made."""
+
+    role: str
+    tenant: str
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +23,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         state_dir: where models, catalog and operations are kept.
         cache_dir: compiled kernels; safe to delete.
-        listen: "unix:PATH", or "HOST:PORT" with insecure_loopback.
+        listen: "unix:PATH", or "HOST:PORT" with insecure_loopback; serves every role.
         insecure_loopback: allow a TCP port of this machine, without any access control.
+        use_listen: "unix:PATH" of a second socket, that serves the role use only; "": none.
+        tcp_listen: "HOST:PORT" for callers with a token or a certificate, by TLS only; "": none.
+        tcp_role: the highest role that tcp_listen serves: "use", "manage" or "admin".
+        tcp_reflection: say on tcp_listen, too, which services there are.
+        tls_cert: file of the certificate, and of those it was made by, of tcp_listen.
+        tls_key: file of its key.
+        tls_client_ca: file of who makes clients' certificates; then each client has to have one.
+        certificates: who has a certificate of a name, its SAN or CN. In the environment, as JSON.
         log_level: "debug", "info", "warning" or "error".
         device: "auto", "cpu" or "cuda".
         threads: per engine; 0 takes every processor.
@@ -52,6 +60,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache_dir: str = ""
     listen: str = ""
     insecure_loopback: bool = False
+    use_listen: str = ""
+    tcp_listen: str = ""
+    tcp_role: str = "use"
+    tcp_reflection: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    certificates: dict[str, CertificateGrant] = {}
     log_level: str = "info"
     device: str = "auto"
     threads: int = 0
@@ -79,6 +95,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Path(self.state_dir)
 
 
+_MAPPINGS = {
+    "tenant_weights": '{"name": 2.0}',
+    "certificates": '{"name": {"role": "use", "tenant": "name"}}',
+}
+
+
 def load_config(
     file: str | None, environment: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Config:
@@ -99,7 +121,7 @@ def load_config(
         runtime = environment.get("XDG_RUNTIME_DIR")
         folder = Path(runtime) / "llmos" if runtime else config.state
         config = msgspec.structs.replace(config, listen=f"unix:{folder / 'llmosd.sock'}")
-    _check(config)
+    check(config)
     return config
 
 
@@ -117,11 +139,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         names[key]: value for key, value in environment.items() if key in names
     }
-    if "tenant_weights" in found:
-        try:
-            found["tenant_weights"] = msgspec.json.decode(found["tenant_weights"])
-        except msgspec.DecodeError as error:
-            raise ConfigError(f'tenant_weights: as {{"name": 2.0}} in JSON: {error}') from None
+    for name, example in _MAPPINGS.items():
+        if name in found:
+            try:
+                found[name] = msgspec.json.decode(found[name])
+            except msgspec.DecodeError as error:
+                raise ConfigError(f"{name}: as {example} in JSON: {error}") from None
     return found
 
 
@@ -131,58 +154,3 @@ def _default_dir(environment: Mapping[str, str], kind: str, below_home: str) -> 
         return environment[f"{kind}_DIRECTORY"].split(":")[0]
     base = environment.get(f"XDG_{kind}_HOME") or str(Path.home() / below_home)
     return str(Path(base) / "llmos")
-
-
-def _check(config: Config) -> None:
-    levels, devices = ("debug", "info", "warning", "error"), ("auto", "cpu", "cuda")
-    positive = (
-        "max_sequences",
-        "step_tokens",
-        "max_jobs",
-        "heartbeat_timeout_seconds",
-        "load_timeout_seconds",
-    )
-    not_negative = (
-        "threads",
-        "kv_cache_bytes",
-        "memory_limit_bytes",
-        "memory_reserve_bytes",
-        "max_queue",
-        "draft_tokens",
-        "drain_seconds",
-        "feedback_retention_days",
-    )
-    if config.log_level not in levels:
-        raise ConfigError(f"log_level: {config.log_level!r} is not one of {', '.join(levels)}")
-    if config.device not in devices:
-        raise ConfigError(f"device: {config.device!r} is not one of {', '.join(devices)}")
-    for name in positive:
-        if not getattr(config, name) > 0:
-            raise ConfigError(f"{name}: must be above 0")
-    for name in not_negative:
-        if not getattr(config, name) >= 0:
-            raise ConfigError(f"{name}: must not be negative")
-    for tenant, weight in config.tenant_weights.items():
-        if not re.fullmatch(TENANT_NAME, tenant):
-            raise ConfigError(f"tenant_weights: {tenant!r} is no tenant's name")
-        if not (weight > 0 and math.isfinite(weight)):
-            raise ConfigError(f"tenant_weights: {tenant}: must be above 0")
-    _check_listen(config)
-
-
-def _check_listen(config: Config) -> None:
-    if config.listen.startswith("unix:"):
-        path = config.listen.removeprefix("unix:")
-        # The kernel's sun_path holds 108 bytes with the final NUL.
-        if len(os.fsencode(path)) > 107:
-            raise ConfigError(f"listen: a socket path has 107 bytes at most: {path}")
-        return
-    host, _, port = config.listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"listen: {config.listen!r} is neither unix:PATH nor HOST:PORT")
-    if host not in ("127.0.0.1", "[::1]", "localhost"):
-        raise ConfigError(f"listen: {host!r} is not this machine; only loopback ports are served")
-    if not config.insecure_loopback:
-        raise ConfigError(
-            "listen: a TCP port has no access control; use unix:PATH, or add --insecure-loopback"
-        )

@@ -6,8 +6,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +15,16 @@ from llmosd import __version__, device
 from llmosd.composition import Ground, compose
 from llmosd.config import Config
 from llmosd.errors import LlmosError
+from llmosd.listeners import AlreadyRunning, open_all
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
+from llmosd.rpc.audit import AuditTrail
 from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.server import Server
 from llmosd.sd_notify import notify
+from llmosd.store.audit import AuditFile
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
@@ -36,13 +37,8 @@ from llmosd.supervisor.pool import ModelPool
 from llmosd.text.templates import TemplateRenderer
 
 _log = structlog.get_logger()
-_SOCKET_MODE = 0o660
 _DRAIN_NOTICE_SECONDS = 0.1
 _DAY_SECONDS = 86_400.0
-
-
-class AlreadyRunning(Exception):
-    """Another daemon holds the state directory or the socket. Exit status 75."""
 
 
 async def run(config: Config) -> None:
@@ -53,14 +49,18 @@ async def run(config: Config) -> None:
         OSError: the state directory cannot be written.
     """
     config.state.mkdir(parents=True, exist_ok=True, mode=0o750)
-    with _lock(config.state), Catalog(config.state / "catalog.db") as catalog:
-        await _Daemon(config, catalog).serve()
+    with (
+        _lock(config.state),
+        Catalog(config.state / "catalog.db") as catalog,
+        contextlib.closing(AuditFile(config.state)) as audit,
+    ):
+        await _Daemon(config, catalog, audit).serve()
 
 
 class _Daemon:
     """All parts of a running daemon."""
 
-    def __init__(self, config: Config, catalog: Catalog) -> None:
+    def __init__(self, config: Config, catalog: Catalog, audit: AuditFile) -> None:
         self._config = config
         self._catalog = catalog
         self._store = VersionStore(config.state)
@@ -91,7 +91,7 @@ class _Daemon:
         self._renderer = TemplateRenderer()
         shutil.rmtree(config.state / "scratch", ignore_errors=True)
         self._parts = compose(self._ground())
-        self._server = Server(self._parts.servicers, self._pool)
+        self._server = Server(self._parts.servicers, self._pool, AuditTrail(audit))
         self._restore_wanted()
         self._durable.restore()
         if not self._durable.processes():
@@ -103,7 +103,7 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        address = self._bind()
+        addresses = open_all(self._server, self._config, self._catalog.tokens)
         await self._server.start()
         changes = asyncio.Queue[None]()
         self._pool.on_change = lambda: changes.put_nowait(None)
@@ -113,8 +113,8 @@ class _Daemon:
             asyncio.create_task(self._expire_feedback()),
         ]
         self._parts.probations.restore()
-        _log.info("ready", version=__version__, address=address, pid=os.getpid())
-        notify("READY=1", f"STATUS=serving on {address}")
+        _log.info("ready", version=__version__, **addresses, pid=os.getpid())
+        notify("READY=1", f"STATUS=serving on {', '.join(addresses.values())}")
         self._launcher.prepare()
         await stop.wait()
         notify("STOPPING=1")
@@ -184,22 +184,6 @@ class _Daemon:
         ]
         return sum(map(device.resident_bytes, pids))
 
-    def _bind(self) -> str:
-        """Bind the listening address; returns it as clients write it."""
-        listen = self._config.listen
-        if not listen.startswith("unix:"):
-            host = listen.rpartition(":")[0]
-            try:
-                return f"{host}:{self._server.bind(listen)}"
-            except RuntimeError:
-                raise AlreadyRunning(f"{listen} is in use") from None
-        path = Path(listen.removeprefix("unix:"))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        _remove_stale(path)
-        self._server.bind(listen)
-        path.chmod(_SOCKET_MODE)
-        return listen
-
 
 @contextlib.contextmanager
 def _lock(state: Path) -> Iterator[None]:
@@ -216,18 +200,3 @@ def _clean_tokens(cache: Path) -> None:
     """Remove what tokenizing left that was killed; nothing is being tokenized now."""
     for leftover in cache.glob(".*"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket nobody listens on; grpc would steal a live one without a word."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not stat.S_ISSOCK(path.lstat().st_mode):
-        raise AlreadyRunning(f"{path} exists and is not a socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink()
-            return
-    raise AlreadyRunning(f"another daemon listens on {path}")

@@ -4,9 +4,11 @@
     ├── MalformedMessage, InvalidField, ContextLengthExceeded, ChatTemplateFailed,
     │   InvalidModelFile, UnsafeFile                          the caller's input is wrong
     ├── PathNotAllowed                                        refused whatever the path holds
+    ├── Unauthenticated, PermissionDenied                     who calls may not
     ├── InvalidDataset                                        rows that are not what they should be
     ├── ModelNotFound, DatasetNotFound, EvaluationNotFound,
-    │   FeedbackNotFound, OperationNotFound, GenerationNotFound    no such thing
+    │   FeedbackNotFound, OperationNotFound, GenerationNotFound,
+    │   TokenNotFound                                         no such thing
     ├── RequestIdReused                                       clash with what exists
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
@@ -113,6 +115,18 @@ class PathNotAllowed(LlmosError):
     reason = "PATH_NOT_ALLOWED"
 
 
+class Unauthenticated(LlmosError):
+    """Who calls did not say who it is, or not so that it can be believed."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(LlmosError):
+    """Who calls is known, and may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class ModelNotFound(LlmosError):
     """No such model, version or alias."""
 
@@ -147,6 +161,12 @@ class GenerationNotFound(LlmosError):
     """No such generation."""
 
     reason = "GENERATION_NOT_FOUND"
+
+
+class TokenNotFound(LlmosError):
+    """No such token."""
+
+    reason = "TOKEN_NOT_FOUND"
 
 
 class RequestIdReused(LlmosError):

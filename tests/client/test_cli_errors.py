@@ -44,7 +44,8 @@ def test_every_reason_makes_a_sentence():
         text = describe(error, settings)
         assert text.startswith(f"error: something is so (ABORTED/{reason}).")
         assert "[request 7f3a9b7f…]" in text
-        assert exit_code(error, settings) in (1, 75)
+        denied = reason in ("UNAUTHENTICATED", "PERMISSION_DENIED")
+        assert exit_code(error, settings) in ((77,) if denied else (1, 75))
 
 
 def test_violations_are_listed(cli, daemon):

@@ -83,6 +83,7 @@ def test_reflection_lists_what_is_served(methods):
     assert {service for service in services if service.startswith("llmos.v1.")} == {
         f"llmos.v1.{name}Service"
         for name in (
+            "Access",
             "Admin",
             "Dataset",
             "Evaluation",

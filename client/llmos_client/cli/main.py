@@ -48,6 +48,8 @@ _COMMANDS = {
     "pause": "pause",
     "resume": "resume",
     "cancel": "cancel",
+    "token": "token",
+    "certs": "certs",
     "status": "status",
     "serve": "serve",
     "version": "version",

@@ -1,7 +1,7 @@
-"""What every command takes: --address and --output, before or after the command's name."""
+"""What every command takes, before or after its name: --address, --output and who one is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,6 +21,10 @@ class Settings:
     address: str | None = None
     output: str = "text"
     model: str = ""
+    token: str | None = field(default=None, repr=False)
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
 
     @property
     def json(self) -> bool:
@@ -31,7 +35,14 @@ class Settings:
         """Connect to the daemon."""
         from llmos_client.client import Client
 
-        return Client(self.address, timeout=timeout)
+        return Client(
+            self.address,
+            timeout=timeout,
+            token=self.token,
+            tls_ca=self.tls_ca,
+            tls_cert=self.tls_cert,
+            tls_key=self.tls_key,
+        )
 
 
 class Command(click.Command):
@@ -67,13 +78,25 @@ class Group(click.Group):
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
+_CREDENTIALS = (
+    ("--token", "TOKEN", "Who you are; better as LLMOS_TOKEN, which ps does not show."),
+    (
+        "--tls-ca",
+        "FILE",
+        "Who made the daemon's certificate; else LLMOS_TLS_CA.",
+    ),
+    ("--tls-cert", "FILE", "Your certificate; else LLMOS_TLS_CERT."),
+    ("--tls-key", "FILE", "Its key; else LLMOS_TLS_KEY."),
+)
+
+
 def common_options() -> list[click.Parameter]:
     """Make the options of every command."""
     return [
         click.Option(
             ["--address"],
             metavar="ADDRESS",
-            help="unix:PATH or HOST:PORT; else LLMOS_ADDRESS, else the usual sockets.",
+            help="unix:PATH, HOST:PORT or tls:HOST:PORT; else LLMOS_ADDRESS or the usual sockets.",
             expose_value=False,
             callback=_set("address"),
         ),
@@ -83,6 +106,16 @@ def common_options() -> list[click.Parameter]:
             help="How to answer; text by default.",
             expose_value=False,
             callback=_set("output"),
+        ),
+        *(
+            click.Option(
+                [flag],
+                metavar=metavar,
+                help=text,
+                expose_value=False,
+                callback=_set(flag.removeprefix("--").replace("-", "_")),
+            )
+            for flag, metavar, text in _CREDENTIALS
         ),
     ]
 

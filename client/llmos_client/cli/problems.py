@@ -11,6 +11,7 @@ from llmos_client.cli.unreachable import describe_unreachable
 from llmos_client.errors import (
     DaemonUnreachable,
     InvalidAddressError,
+    InvalidCredentialsError,
     LlmosError,
     NotAuthorizedError,
 )
@@ -67,6 +68,8 @@ def exit_code(error: LlmosError, settings: Settings) -> int:
     """Choose among the codes of sysexits.h that scripts can tell apart."""
     if isinstance(error, DaemonUnreachable):
         return EXIT_UNREACHABLE
+    if isinstance(error, InvalidCredentialsError):
+        return EXIT_NOT_AUTHORIZED
     if isinstance(error, InvalidAddressError):
         return EXIT_USAGE if settings.address else EXIT_BAD_CONFIGURATION
     if isinstance(error, NotAuthorizedError) or error.code == "PERMISSION_DENIED":
@@ -154,7 +157,13 @@ def _no_hint(_: LlmosError, __: Settings) -> str:
     return ""
 
 
+def _unauthenticated(_: LlmosError, settings: Settings) -> str:
+    return f"Try: another token in {'--token' if settings.token else 'LLMOS_TOKEN'}."
+
+
 _HINTS: dict[str, Callable[[LlmosError, Settings], str]] = {
+    "UNAUTHENTICATED": _unauthenticated,
+    "TOKEN_NOT_FOUND": _with_model("Try: llmos token list."),
     "MODEL_NOT_FOUND": _model_not_found,
     "MODEL_NOT_LOADED": _with_model("Try: llmos load {model}."),
     "MODEL_IN_USE": _with_model("Try: llmos unload {model}, or --force."),

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from llmosd.config import TENANT_NAME
+from llmosd.config_checks import TENANT_NAME
 from llmosd.errors import InvalidField
 
 TENANT_KEY = "llmos-tenant"
@@ -23,6 +23,23 @@ class InsideCall:
 
     def time_remaining(self) -> None:
         """Tell how long the caller waits: for ever."""
+
+
+class CallFor:
+    """The context of a call whose tenant its token or certificate says: all of it but that."""
+
+    def __init__(self, tenant: str, context: Any) -> None:
+        self._tenant = tenant
+        self._context = context
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What the caller sent, with the tenant that it is."""
+        sent = self._context.invocation_metadata() or ()
+        rest = ((key, value) for key, value in sent if key != TENANT_KEY)
+        return (*rest, (TENANT_KEY, self._tenant))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,29 @@
-"""Around every call: parse, validate, run, translate errors, write one canonical log line."""
+"""Around every call: admit, parse, validate, run, translate errors, write down how it ended.
 
-import asyncio
+Requests come here as bytes and are parsed only once their caller was let through: who may not call
+does not get to our parser.
+"""
+
 import inspect
-import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import structlog
 
-from llmosd.errors import InternalError, LlmosError, MalformedMessage
-from llmosd.rpc import status, validation
-
-_log = structlog.get_logger()
-_LONGEST_ID = 64
-# Standard services whose messages carry no rules of ours, and whose calls are not worth a line.
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
-
-
-class _Malformed:
-    """What the deserializer gives for bytes that are no message."""
+from llmosd.errors import MalformedMessage
+from llmosd.rpc import validation
+from llmosd.rpc.access import Gate
+from llmosd.rpc.audit import AuditTrail
+from llmosd.rpc.call_record import CallRecord
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of all four kinds of call."""
+    """Wraps the handlers of all four kinds of call that come by one plane."""
+
+    def __init__(self, gate: Gate, audit: AuditTrail) -> None:
+        self._gate = gate
+        self._audit = audit
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -37,9 +36,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call = handler.stream_stream or handler.stream_unary
         call = call or handler.unary_stream or handler.unary_unary
         wrap = _stream_response if handler.response_streaming else _unary_response
+        door = _Door(self._gate, self._audit, details, handler)
         return make(
-            wrap(call, details, streaming=handler.request_streaming),
-            request_deserializer=_never_raising(handler.request_deserializer),
+            wrap(call, door),
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
@@ -52,11 +52,12 @@ _HANDLERS = {
 }
 
 
-def _unary_response(call: Any, details: Any, *, streaming: bool) -> Any:
+def _unary_response(call: Any, door: "_Door") -> Any:
     async def run(request: Any, context: Any) -> Any:
-        record = _CallRecord(details, context)
+        record = door.record(context)
         try:
-            return await call(await _checked(request, streaming=streaming), context)
+            admitted = record.admit()
+            return await call(await door.requests(request, record), admitted)
         except BaseException as error:
             await record.fail(error)
             raise
@@ -66,11 +67,12 @@ def _unary_response(call: Any, details: Any, *, streaming: bool) -> Any:
     return run
 
 
-def _stream_response(call: Any, details: Any, *, streaming: bool) -> Any:
+def _stream_response(call: Any, door: "_Door") -> Any:
     async def run(request: Any, context: Any) -> AsyncIterator[Any]:
-        record = _CallRecord(details, context)
+        record = door.record(context)
         try:
-            answers = call(await _checked(request, streaming=streaming), context)
+            admitted = record.admit()
+            answers = call(await door.requests(request, record), admitted)
             if inspect.isawaitable(answers):  # a handler that writes to the context itself
                 await answers
                 return
@@ -88,68 +90,36 @@ def _stream_response(call: Any, details: Any, *, streaming: bool) -> Any:
     return run
 
 
-async def _checked(request: Any, *, streaming: bool) -> Any:
-    return _checked_stream(request) if streaming else await _check(request)
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """How the calls of one method come in."""
 
+    gate: Gate
+    audit: AuditTrail
+    details: Any
+    handler: Any
 
-async def _checked_stream(requests: Any) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield await _check(request)
+    def record(self, context: Any) -> CallRecord:
+        """Begin the record of a call."""
+        return CallRecord(self.gate, self.audit, self.details, context)
 
+    async def requests(self, given: Any, record: CallRecord) -> Any:
+        """The request, or a stream's requests as an iterator: parsed and validated."""
+        if self.handler.request_streaming:
+            return self._stream(given, record)
+        return await self._one(given, record)
 
-async def _check(request: Any) -> Any:
-    if isinstance(request, _Malformed):
-        raise MalformedMessage("the request is not a message of the method's type")
-    if request.DESCRIPTOR.full_name.startswith("llmos."):
-        await validation.check(request)
-    return request
+    async def _stream(self, given: Any, record: CallRecord) -> AsyncIterator[Any]:
+        async for data in given:
+            yield await self._one(data, record)
 
-
-def _never_raising(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Grpc would answer UNKNOWN with the exception's text; INVALID_ARGUMENT is due."""
-
-    def run(data: bytes) -> Any:
+    async def _one(self, data: bytes, record: CallRecord) -> Any:
         try:
-            return deserialize(data)
+            request = self.handler.request_deserializer(data)
         except Exception:  # noqa: BLE001 - whatever the parser raises on hostile bytes
-            return _Malformed()
-
-    return run
-
-
-class _CallRecord:
-    """The call's identity, outcome and log line."""
-
-    def __init__(self, details: Any, context: Any) -> None:
-        self._context = context
-        self._method = details.method
-        self._began = time.monotonic()
-        self._code = grpc.StatusCode.OK
-        self._reason = ""
-        metadata = dict(details.invocation_metadata or ())
-        given = str(metadata.get("x-request-id", ""))
-        known = 0 < len(given) <= _LONGEST_ID and given.isascii() and given.isprintable()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=given if known else uuid.uuid4().hex)
-
-    async def fail(self, error: BaseException) -> None:
-        """Turn an exception into the call's status; does not return where one is sent."""
-        if isinstance(error, GeneratorExit | asyncio.CancelledError):
-            self._code = grpc.StatusCode.CANCELLED
-            return
-        if isinstance(error, grpc.aio.AbortError):
-            return
-        if not isinstance(error, LlmosError):
-            _log.exception("call_crashed", method=self._method)
-            error = InternalError("an internal error; the daemon's log has it under this request")
-        self._code, self._reason = status.code_of(error), error.reason
-        await self._context.abort(
-            self._code, error.message[:512], trailing_metadata=status.trailers(error)
-        )
-
-    def write(self) -> None:
-        """The canonical line."""
-        if not self._method.startswith(_QUIET):
-            seconds = round(time.monotonic() - self._began, 6)
-            outcome = {"reason": self._reason} if self._reason else {}
-            _log.info("call", method=self._method, code=self._code.name, seconds=seconds, **outcome)
+            # Grpc would answer UNKNOWN with the exception's text.
+            raise MalformedMessage("the request is not a message of the method's type") from None
+        if request.DESCRIPTOR.full_name.startswith("llmos."):
+            await validation.check(request)
+        record.look_at(request)
+        return request

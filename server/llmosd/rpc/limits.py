@@ -20,3 +20,10 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
+
+# Besides, where anybody may come: who connects and then says nothing is not kept.
+TLS_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_allowed_incoming_connections", 512),
+    ("grpc.max_connection_idle_ms", 300_000),
+]

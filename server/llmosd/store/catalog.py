@@ -3,8 +3,8 @@
 One SQLite file, one writer, one thread (the front's event loop): a commit takes well under a
 millisecond. Every change is on disk when the call returns. What operations left is in
 `operations.OperationTable`, datasets are in `dataset_table.DatasetTable`, on the same connection:
-`catalog.operations`, `catalog.datasets`; so are `catalog.evaluations` and
-`catalog.feedback`, and aliases with how they moved, in `catalog.aliases`.
+`catalog.operations`, `catalog.datasets`; so are `catalog.evaluations`,
+`catalog.feedback` and `catalog.tokens`, and aliases with how they moved, in `catalog.aliases`.
 """
 
 import sqlite3
@@ -28,6 +28,7 @@ from llmosd.store.records import (
     to_micros,
 )
 from llmosd.store.schema import connect, transaction
+from llmosd.store.tokens import TokenTable
 
 _VERSION = ", ".join(VersionRecord.__struct_fields__)
 
@@ -45,6 +46,7 @@ class Catalog:
         self.aliases = AliasTable(self._db)
         self.probes = ProbeTable(self._db)
         self.feedback = FeedbackTable(self._db)
+        self.tokens = TokenTable(self._db)
 
     def __enter__(self) -> Self:
         return self

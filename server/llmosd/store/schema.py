@@ -182,6 +182,21 @@ MIGRATIONS = (
 
     ALTER TABLE versions ADD COLUMN notes TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE tokens (
+      token_id      TEXT    NOT NULL PRIMARY KEY,
+      name          TEXT    NOT NULL,
+      role          TEXT    NOT NULL CHECK (role IN ('use', 'manage', 'admin')),
+      tenant        TEXT    NOT NULL,
+      salt          BLOB    NOT NULL,
+      digest        BLOB    NOT NULL, -- SHA-256 of the salt and the secret
+      create_time   INTEGER NOT NULL,
+      expire_time   INTEGER,
+      revoke_time   INTEGER,
+      last_use_time INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX tokens_by_name ON tokens (name) WHERE revoke_time IS NULL;
+    """,
 )
 
 

@@ -1,0 +1,151 @@
+"""What must hold of the settings beyond their types; each mistake is named, with the fix."""
+
+import math
+import os
+import re
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmosd.roles import GRANTED
+
+if TYPE_CHECKING:
+    from llmosd.config import Config
+
+TENANT_NAME = r"[A-Za-z0-9._-]{1,64}"
+# Of a Unix socket: the kernel's sun_path holds 108 bytes with the final NUL.
+_LONGEST_PATH = 107
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message names it and the fix. Exit status 78."""
+
+
+def check(config: "Config") -> None:
+    """Check them all; raises ConfigError for the first that is wrong."""
+    levels, devices = ("debug", "info", "warning", "error"), ("auto", "cpu", "cuda")
+    positive = (
+        "max_sequences",
+        "step_tokens",
+        "max_jobs",
+        "heartbeat_timeout_seconds",
+        "load_timeout_seconds",
+    )
+    not_negative = (
+        "threads",
+        "kv_cache_bytes",
+        "memory_limit_bytes",
+        "memory_reserve_bytes",
+        "max_queue",
+        "draft_tokens",
+        "drain_seconds",
+        "feedback_retention_days",
+    )
+    if config.log_level not in levels:
+        raise ConfigError(f"log_level: {config.log_level!r} is not one of {', '.join(levels)}")
+    if config.device not in devices:
+        raise ConfigError(f"device: {config.device!r} is not one of {', '.join(devices)}")
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{name}: must be above 0")
+    for name in not_negative:
+        if not getattr(config, name) >= 0:
+            raise ConfigError(f"{name}: must not be negative")
+    for tenant, weight in config.tenant_weights.items():
+        if not re.fullmatch(TENANT_NAME, tenant):
+            raise ConfigError(f"tenant_weights: {tenant!r} is no tenant's name")
+        if not (weight > 0 and math.isfinite(weight)):
+            raise ConfigError(f"tenant_weights: {tenant}: must be above 0")
+    _check_listen(config)
+    _check_use_listen(config)
+    _check_tcp(config)
+
+
+def _check_listen(config: "Config") -> None:
+    if config.listen.startswith("unix:"):
+        _check_socket("listen", config.listen)
+        return
+    host = _host("listen", config.listen, "neither unix:PATH nor HOST:PORT")
+    if host not in ("127.0.0.1", "[::1]", "localhost"):
+        raise ConfigError(
+            f"listen: {host!r} is not this machine; only loopback ports are served; "
+            "other machines come by tcp_listen, with tls_cert and tls_key"
+        )
+    if not config.insecure_loopback:
+        raise ConfigError(
+            "listen: a TCP port has no access control; use unix:PATH, or tcp_listen with tls_cert "
+            "and tls_key, or add --insecure-loopback"
+        )
+
+
+def _check_use_listen(config: "Config") -> None:
+    if not config.use_listen:
+        return
+    if not config.use_listen.startswith("unix:"):
+        raise ConfigError(f"use_listen: {config.use_listen!r} is not unix:PATH")
+    _check_socket("use_listen", config.use_listen)
+    if config.use_listen == config.listen:
+        raise ConfigError("use_listen: is the same socket as listen, which serves every role")
+
+
+def _check_tcp(config: "Config") -> None:
+    if config.tcp_role not in GRANTED:
+        raise ConfigError(f"tcp_role: {config.tcp_role!r} is not one of {', '.join(GRANTED)}")
+    for name, grant in config.certificates.items():
+        if grant.role not in GRANTED:
+            raise ConfigError(
+                f"certificates: {name}: role: {grant.role!r} is not one of {', '.join(GRANTED)}"
+            )
+        if not re.fullmatch(TENANT_NAME, grant.tenant):
+            raise ConfigError(f"certificates: {name}: tenant: {grant.tenant!r} is no tenant's name")
+    if config.certificates and not config.tls_client_ca:
+        raise ConfigError(
+            "certificates: nobody's certificate is asked for without tls_client_ca; set it"
+        )
+    if not config.tcp_listen:
+        return
+    _host("tcp_listen", config.tcp_listen, "not HOST:PORT")
+    if not (config.tls_cert and config.tls_key):
+        raise ConfigError(
+            "tcp_listen: tokens and prompts would cross the network in the clear; set tls_cert and "
+            "tls_key (llmos certs init makes them), and leave tcp_listen out without them"
+        )
+    _check_files(config)
+
+
+def _check_files(config: "Config") -> None:
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+        path = getattr(config, name)
+        try:
+            if path:
+                Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{name}: {path}: {error.strerror}") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key, password="")
+    except (ssl.SSLError, OSError, ValueError):
+        raise ConfigError(
+            f"tls_cert: {config.tls_cert} and tls_key: {config.tls_key} are not a certificate in "
+            "PEM and its key without a password"
+        ) from None
+    try:
+        if config.tls_client_ca:
+            context.load_verify_locations(config.tls_client_ca)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"tls_client_ca: {config.tls_client_ca} has no certificate in PEM"
+        ) from None
+
+
+def _check_socket(name: str, address: str) -> None:
+    path = address.removeprefix("unix:")
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ConfigError(f"{name}: a socket path has 107 bytes at most: {path}")
+
+
+def _host(name: str, address: str, wanted: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{name}: {address!r} is {wanted}")
+    return host
