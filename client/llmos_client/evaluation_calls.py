@@ -12,7 +12,7 @@ from llmos_client.options import EvaluateOptions, EvaluationPart
 from llmos_client.parsing_base import enum
 from llmos_client.requests import enum_value, generate_request, priority_value
 
-_SETTINGS = ("metrics", "characters", "no_stemming", "max_order", "window", "system", "template")
+_SETTINGS = ("metrics", "characters", "no_stemming", "max_order", "window", "system", "question")
 
 
 def evaluate_model(

@@ -93,7 +93,7 @@ class EvaluationPart(TypedDict, total=False):
     `task` as "score" or "answer", by default what the data suggests; `metrics` as ("bleu", "f1").
     `noise` is the probability of a typing error, of each character a user typed. `characters`
     compares Chinese by characters; `window` are the tokens of a piece of text that is scored;
-    `template`, with {text} in it, asks a language model for labels. `sampling` are options of an
+    `question`, with {text} in it, asks a language model for labels. `sampling` are options of an
     answer: temperature, max_tokens, ...
     """
 
@@ -109,7 +109,7 @@ class EvaluationPart(TypedDict, total=False):
     max_order: int | None
     window: int | None
     system: str
-    template: str
+    question: str
     sampling: SamplingOptions
 
 

@@ -106,7 +106,7 @@ class EvaluationCost(_message.Message):
     def __init__(self, duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., tokens_per_second: _Optional[float] = ..., first_token_p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_token_p95: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., latency_p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., latency_p95: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., resident_bytes: _Optional[int] = ..., dtype: _Optional[str] = ...) -> None: ...
 
 class EvaluationSettings(_message.Message):
-    __slots__ = ("metrics", "characters", "no_stemming", "max_order", "window", "sampling", "stopping", "system", "template")
+    __slots__ = ("metrics", "characters", "no_stemming", "max_order", "window", "sampling", "stopping", "system", "question")
     METRICS_FIELD_NUMBER: _ClassVar[int]
     CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     NO_STEMMING_FIELD_NUMBER: _ClassVar[int]
@@ -115,7 +115,7 @@ class EvaluationSettings(_message.Message):
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
-    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     metrics: _containers.RepeatedScalarFieldContainer[str]
     characters: bool
     no_stemming: bool
@@ -124,5 +124,5 @@ class EvaluationSettings(_message.Message):
     sampling: _sampling_pb2.SamplingParameters
     stopping: _sampling_pb2.StoppingParameters
     system: str
-    template: str
-    def __init__(self, metrics: _Optional[_Iterable[str]] = ..., characters: _Optional[bool] = ..., no_stemming: _Optional[bool] = ..., max_order: _Optional[int] = ..., window: _Optional[int] = ..., sampling: _Optional[_Union[_sampling_pb2.SamplingParameters, _Mapping]] = ..., stopping: _Optional[_Union[_sampling_pb2.StoppingParameters, _Mapping]] = ..., system: _Optional[str] = ..., template: _Optional[str] = ...) -> None: ...
+    question: str
+    def __init__(self, metrics: _Optional[_Iterable[str]] = ..., characters: _Optional[bool] = ..., no_stemming: _Optional[bool] = ..., max_order: _Optional[int] = ..., window: _Optional[int] = ..., sampling: _Optional[_Union[_sampling_pb2.SamplingParameters, _Mapping]] = ..., stopping: _Optional[_Union[_sampling_pb2.StoppingParameters, _Mapping]] = ..., system: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _WINDOW = 1024
 _ANSWER_TOKENS = 256
-_TEMPLATE = "{text}\n"
+_QUESTION = "{text}\n"
 
 
 @dataclass(slots=True)
@@ -149,8 +149,8 @@ class Asker:
 
     async def _choose(self, row: Row) -> Said:
         if self._part.labels:
-            template = self._settings.template or _TEMPLATE
-            context, choices = template.replace("{text}", row["text"]), self._part.labels
+            question = self._settings.question or _QUESTION
+            context, choices = question.replace("{text}", row["text"]), self._part.labels
         else:
             context, choices = row["prompt"], row["choices"]
         logprobs = await self._continuations(context, choices)

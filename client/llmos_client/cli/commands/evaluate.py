@@ -30,7 +30,7 @@ _TASKS = ("score", "answer", "classify", "regress", "choose", "prefer", "check")
 @click.option("--window", type=click.IntRange(2), metavar="N", help="Tokens of a piece of text.")
 @click.option("--characters", is_flag=True, help="Compare Chinese answers by characters.")
 @click.option("--system", default="", metavar="TEXT", help="The system message.")
-@click.option("--template", default="", metavar="TEXT", help="Asks for labels: {text} and more.")
+@click.option("--question", default="", metavar="TEXT", help="Asks for labels: {text} and more.")
 @click.option("--concurrency", type=int, help="Examples asked at once; 32 by default.")
 @sampling_options
 @click.option("--detach", is_flag=True, help="Print the job's name, and do not follow it.")
@@ -58,7 +58,7 @@ def command(
         raise click.UsageError("--on says what to ask; llmos evaluations suites lists some")
     if (model is None) == (answers is None):
         raise click.UsageError("either a MODEL, or --answers DATASET")
-    names = ("task", "metrics", "split", "window", "characters", "system", "template")
+    names = ("task", "metrics", "split", "window", "characters", "system", "question")
     part: Any = {name: more.pop(name) for name in names}
     part["sampling"] = given(more)
     parts: list[Any] = [{**part, "dataset": name} for name in data]
