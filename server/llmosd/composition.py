@@ -34,6 +34,7 @@ from llmosd.rpc.optimizations import Optimizations
 from llmosd.rpc.probation import Probations
 from llmosd.rpc.promoter import Promoter
 from llmosd.rpc.publishing import Publisher
+from llmosd.rpc.quotas import Quotas
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.self_check import SelfCheck
 from llmosd.rpc.server import Servicers
@@ -87,7 +88,9 @@ class _Shared:
         catalog, pool = ground.catalog, ground.pool
         self.texts = TextModels(ground.store, ground.renderer)
         self.heads = Heads(ground.store)
-        self.generator = Generator(catalog, self.texts, pool, self.heads)
+        self.generator = Generator(
+            catalog, self.texts, pool, self.heads, Quotas(ground.config.tenant_quotas)
+        )
         self.publisher = Publisher(catalog, ground.store, pool)
         explainer = Explainer(
             catalog, ground.store, self.texts, pool, self.generator, ground.runner

@@ -17,6 +17,13 @@ class CertificateGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     tenant: str
 
 
+class TenantQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one tenant may ask for; 0: no limit."""
+
+    generations: int = 0
+    tokens_per_minute: int = 0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, by the name it has in llmosd.toml; LLMOSD_<NAME> sets it, too.
 
@@ -43,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_queue: generations that wait for a model; more are refused.
         tenant_weights: a tenant's share of a model against another's; 1 where not named. In the
             environment, as JSON.
+        tenant_quotas: generations at once, and tokens per minute, that a tenant may ask for; "*"
+            is every other tenant. In the environment, as JSON.
         step_tokens: tokens per step, prompts' chunks and decoding together.
         draft_tokens: tokens of an answer guessed ahead on a CPU, which changes no answer; 0: none.
         max_jobs: training and other jobs that run at once; more wait.
@@ -77,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_sequences: int = 64
     max_queue: int = 256
     tenant_weights: dict[str, float] = {}
+    tenant_quotas: dict[str, TenantQuota] = {}
     step_tokens: int = 512
     draft_tokens: int = 8
     max_jobs: int = 1
@@ -97,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 _MAPPINGS = {
     "tenant_weights": '{"name": 2.0}',
+    "tenant_quotas": '{"name": {"generations": 4, "tokens_per_minute": 6000}}',
     "certificates": '{"name": {"role": "use", "tenant": "name"}}',
 }
 

@@ -51,14 +51,24 @@ def check(config: "Config") -> None:
     for name in not_negative:
         if not getattr(config, name) >= 0:
             raise ConfigError(f"{name}: must not be negative")
+    _check_tenants(config)
+    _check_listen(config)
+    _check_use_listen(config)
+    _check_tcp(config)
+
+
+def _check_tenants(config: "Config") -> None:
     for tenant, weight in config.tenant_weights.items():
         if not re.fullmatch(TENANT_NAME, tenant):
             raise ConfigError(f"tenant_weights: {tenant!r} is no tenant's name")
         if not (weight > 0 and math.isfinite(weight)):
             raise ConfigError(f"tenant_weights: {tenant}: must be above 0")
-    _check_listen(config)
-    _check_use_listen(config)
-    _check_tcp(config)
+    for tenant, quota in config.tenant_quotas.items():
+        if tenant != "*" and not re.fullmatch(TENANT_NAME, tenant):
+            raise ConfigError(f"tenant_quotas: {tenant!r} is neither a tenant's name nor '*'")
+        for name in ("generations", "tokens_per_minute"):
+            if getattr(quota, name) < 0:
+                raise ConfigError(f"tenant_quotas: {tenant}: {name}: must not be negative")
 
 
 def _check_listen(config: "Config") -> None:

@@ -9,7 +9,7 @@ import pytest
 import threats
 from e2e_access import daemon_with_planes, outcome, over_tls, raw_tls
 from factory import tiny_llama_folder
-from llmos_client import AsyncClient, Client, LlmosError
+from llmos_client import AsyncClient, Client, Failed, LlmosError, Rejected
 from llmos_client.cli.main import run
 
 DENIED = "PERMISSION_DENIED/PERMISSION_DENIED"
@@ -18,8 +18,13 @@ UNKNOWN = "UNAUTHENTICATED/UNAUTHENTICATED"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    daemon = daemon_with_planes(tmp_path_factory.mktemp("access"), tcp_role="admin")
-    daemon.install("tiny", tiny_llama_folder(tmp_path_factory.mktemp("tiny")))
+    quotas = {"narrow": {"generations": 1}, "slow": {"tokens_per_minute": 40}}
+    daemon = daemon_with_planes(
+        tmp_path_factory.mktemp("access"), tcp_role="admin", tenant_quotas=json.dumps(quotas)
+    )
+    daemon.install(
+        "tiny", tiny_llama_folder(tmp_path_factory.mktemp("tiny"), max_position_embeddings=4096)
+    )
     daemon.load("tiny")
     yield daemon
     daemon.stop()
@@ -155,6 +160,43 @@ async def test_the_asyncio_client_sends_its_token(daemon, secret):
             await client.list_tokens()
 
 
+def test_nobody_ends_another_tenant_s_generation(daemon, secret):
+    """T26: NOT_FOUND, running or ended; its own tenant, and the manage socket, may."""
+    long = {"max_tokens": 2000, "ignore_eos": True}
+    for role, ends in (("manage", "GENERATION_NOT_FOUND"), ("use", ""), (None, "")):
+        token = secret[role] if role else ""
+        with (
+            over_tls(daemon, secret["use"]) as victim,
+            Client(daemon.address, token=token) as other,
+            victim.stream("tiny", "hello", **long) as events,
+        ):
+            name = next(iter(events)).generation
+            assert outcome(other.cancel_generation, name).endswith(ends or "OK"), role
+    with over_tls(daemon, secret["manage"]) as other:
+        assert outcome(other.cancel_generation, name) == "NOT_FOUND/GENERATION_NOT_FOUND"
+
+
+def test_quotas(daemon):
+    """One tenant's are used up, with the time to come back; another one is served."""
+    with daemon.client() as client:
+        narrow, slow = (client.create_token(name, "use").secret for name in ("narrow", "slow"))
+    with over_tls(daemon, narrow) as client, over_tls(daemon, slow) as other:
+        with client.converse() as stream:
+            stream.start("a", "tiny", "hello", max_tokens=250, ignore_eos=True)
+            stream.start("b", "tiny", "hello", max_tokens=250, ignore_eos=True)
+            stream.done_sending()
+            failed = [event.error for event in stream if isinstance(event, (Failed, Rejected))]
+        assert [(each.reason, each.retry_after) for each in failed] == [("LIMIT_EXCEEDED", 1.0)]
+        assert outcome(client.generate, "tiny", "hello", max_tokens=1) == "OK"
+        assert outcome(other.generate, "tiny", "hello", max_tokens=60, ignore_eos=True) == "OK"
+        with pytest.raises(LlmosError, match="40 tokens per minute") as caught:
+            other.generate("tiny", "hello", max_tokens=1)
+        assert caught.value.code == "RESOURCE_EXHAUSTED"
+        assert 0 < caught.value.retry_after <= 120
+    with daemon.client() as client:
+        assert outcome(client.generate, "tiny", "hello", max_tokens=1) == "OK"
+
+
 def test_the_audit_log(daemon, secret):
     """Who, what, how it ended; no line for what the role use may; never a prompt or a secret."""
     prompt = "a canary nobody may write down"
@@ -169,7 +211,7 @@ def test_the_audit_log(daemon, secret):
         "plane": "tcp", "role": "admin", "tenant": "team-admin", "code": "OK",
     }.items()  # fmt: skip
     assert made[-1]["names"] == {"name": "noted"}
-    (missing,) = audited(daemon, method="/llmos.v1.DatasetService/GetDataset")
+    (missing,) = audited(daemon, method="/llmos.v1.DatasetService/GetDataset", caller="token:admin")
     assert (missing["code"], missing["reason"]) == ("NOT_FOUND", "DATASET_NOT_FOUND")
     (refused,) = audited(daemon, method="/llmos.v1.ModelService/DeleteModel", caller="token:use")
     assert refused["reason"] == "PERMISSION_DENIED"

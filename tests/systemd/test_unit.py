@@ -108,6 +108,8 @@ def test_shipped_configuration_names_every_setting():
         ("tenant_weights = {a = 0}", "tenant_weights: a: must be above 0"),
         ("tenant_weights = {a = inf}", "tenant_weights: a: must be above 0"),
         ('tenant_weights = {"a b" = 1}', "'a b' is no tenant's name"),
+        ("tenant_quotas = {a = {generations = -1}}", "tenant_quotas: a: generations: must not"),
+        ('tenant_quotas = {"a b" = {}}', "'a b' is neither a tenant's name nor '*'"),
         ('listen = "0.0.0.0:80"', "only loopback"),
         ('listen = "127.0.0.1:80"', "--insecure-loopback"),
         ('listen = "nowhere"', "neither unix:PATH nor HOST:PORT"),

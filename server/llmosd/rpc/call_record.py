@@ -35,6 +35,7 @@ class CallRecord:
         self._code = grpc.StatusCode.OK
         self._reason = ""
         self._refused = False
+        self._written = False
         self._names: dict[str, str] = {}
         self._principal = gate.anybody()
         given = str(dict(self._metadata or ()).get("x-request-id", ""))
@@ -80,12 +81,16 @@ class CallRecord:
             _log.exception("call_crashed", method=self._method)
             error = InternalError("an internal error; the daemon's log has it under this request")
         self._code, self._reason = status.code_of(error), error.reason
+        self.write()  # before the caller hears of it
         await self._context.abort(
             self._code, error.message[:512], trailing_metadata=status.trailers(error)
         )
 
     def write(self) -> None:
-        """The canonical line, and the audit log's."""
+        """The canonical line, and the audit log's; once."""
+        if self._written:
+            return
+        self._written = True
         seconds = round(time.monotonic() - self._began, 6)
         outcome: dict[str, Any] = {"code": self._code.name, "seconds": seconds}
         if self._reason:

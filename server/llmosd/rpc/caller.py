@@ -46,11 +46,18 @@ class CallFor:
 class Caller:
     """Whom a call is made for, "" where it names nobody, and until when it is of use.
 
-    The deadline is in time.monotonic() seconds; None: none.
+    The deadline is in time.monotonic() seconds; None: none. `proven` is a tenant that a token or
+    certificate says.
     """
 
     tenant: str
     deadline: float | None
+    proven: bool = False
+
+    @property
+    def owner(self) -> str | None:
+        """Whose things the call may touch; None: anybody's."""
+        return self.tenant if self.proven else None
 
     def call(self) -> InsideCall:
         """The context of a call for the same tenant, that may take any time."""
@@ -67,4 +74,5 @@ class Caller:
         if tenant and not re.fullmatch(TENANT_NAME, tenant):
             raise InvalidField.of(TENANT_KEY, "must be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'")
         remaining = context.time_remaining()
-        return cls(tenant, None if remaining is None else time.monotonic() + remaining)
+        deadline = None if remaining is None else time.monotonic() + remaining
+        return cls(tenant, deadline, isinstance(context, CallFor))

@@ -69,11 +69,11 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             await conversations.close()
 
     async def CancelGeneration(
-        self, request: pb.CancelGenerationRequest, _context: Any
+        self, request: pb.CancelGenerationRequest, context: Any
     ) -> pb.CancelGenerationResponse:
         """End a generation from outside its call."""
         state = pb.CancelGenerationResponse
-        cancelled = self._generator.cancel(request.generation)
+        cancelled = self._generator.cancel(request.generation, Caller.of(context).owner)
         return state(state=state.STATE_CANCELLED if cancelled else state.STATE_ALREADY_ENDED)
 
     async def CountTokens(

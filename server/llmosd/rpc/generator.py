@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from llmos.v1 import generation_service_pb2
-from llmosd.errors import GenerationNotFound, InvalidField
+from llmosd.errors import GenerationNotFound, InvalidField, LimitExceeded
 from llmosd.ipc.messages import Constraint, Submit
 from llmosd.rpc import convert
 from llmosd.rpc.answer import Outcome
@@ -18,6 +18,7 @@ from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
 from llmosd.rpc.heads import Heads
+from llmosd.rpc.quotas import Quotas
 from llmosd.rpc.recent import Recent, Remembered, prompt_json
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
@@ -42,14 +43,20 @@ class Running:
 class Generator:
     """Starts generations, and finds running ones by name."""
 
-    def __init__(self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads) -> None:
+    def __init__(
+        self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads, quotas: Quotas
+    ) -> None:
         """All are shared with the other servicers."""
+        self._quotas = quotas
         self._catalog = catalog
         self.heads = heads
         self._texts = texts
         self._pool = pool
         self._running: dict[str, Generation] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        # Whose they were, so that nobody else learns of them; and who is counted for which.
+        self._tenants: dict[str, str] = {}
+        self._counted: dict[str, str] = {}
+        self._ended: OrderedDict[str, str] = OrderedDict()
         self._origins: dict[str, Remembered] = {}
         self.recent = Recent()
 
@@ -66,8 +73,26 @@ class Generator:
     ) -> Running:
         """Submit a generation. The caller calls `end` when it is done with it, however it ended.
 
-        `latents` are what its answers are to be written around; see Submit.
+        `latents` are what its answers are to be written around; see Submit. Raises LimitExceeded
+        where the tenant has as much as it may.
         """
+        self._quotas.check(caller.tenant)  # before a model is loaded for it
+        running = await self._start_uncounted(request, caller, latents)
+        try:
+            self._quotas.check(caller.tenant)
+        except LimitExceeded:  # others of the tenant began meanwhile
+            self.end(running.generation)
+            raise
+        self._quotas.begin(caller.tenant, running.prompt_tokens)
+        self._counted[running.generation.name] = caller.tenant
+        return running
+
+    async def _start_uncounted(
+        self,
+        request: generation_service_pb2.GenerateRequest,
+        caller: Caller,
+        latents: Sequence[list[float]] = (),
+    ) -> Running:
         arrived = time.monotonic()
         record = self._catalog.resolve(ModelRef.parse(request.model))
         with self._pool.pins.kept(record):  # an alias may move before the engine has the request
@@ -104,6 +129,7 @@ class Generator:
         make = _maker(prompt, chosen, stop_ids, caller, form, latents)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
+        self._tenants[generation.name] = caller.tenant
         self._origins[generation.name] = Remembered(record, caller.tenant, prompt_json(request), ())
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
         return Running(generation, record, chosen, len(prompt))
@@ -111,8 +137,8 @@ class Generator:
     async def whole(
         self, request: generation_service_pb2.GenerateRequest, caller: Caller
     ) -> tuple[str, Outcome]:
-        """The first answer's text, once it is complete, and what it took."""
-        running = await self.start(request, caller)
+        """The first answer's text, once it is complete, and what it took; a job's, so no quota."""
+        running = await self._start_uncounted(request, caller)
         try:
             events = [event async for event in running.generation.events()]
             outcome = events[-1]
@@ -129,16 +155,24 @@ class Generator:
         if origin is not None:
             answers = tuple(generation.text(at) for at in range(generation.num_choices))
             self.recent.add(generation.name, origin._replace(answers=answers))
+        counted = self._counted.pop(generation.name, None)
+        if counted is not None:
+            self._quotas.end(counted, generation.num_tokens)
         if self._running.pop(generation.name, None) is not None:
-            self._ended[generation.name] = None
+            self._ended[generation.name] = self._tenants.pop(generation.name)
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
             structlog.contextvars.bind_contextvars(completion_tokens=generation.num_tokens)
 
-    def cancel(self, name: str) -> bool:
-        """End a generation from outside; False when it had ended. Raises GenerationNotFound."""
+    def cancel(self, name: str, owner: str | None = None) -> bool:
+        """End a generation from outside, with an owner one of that tenant's; False: it had ended.
+
+        Raises:
+            GenerationNotFound: there is none, or it is somebody else's.
+        """
         generation = self._running.get(name)
-        if generation is None and name not in self._ended:
+        tenant = self._tenants.get(name, self._ended.get(name))
+        if tenant is None or (owner is not None and tenant != owner):
             raise GenerationNotFound(f"{name} is not known")
         return generation is not None and generation.cancel()
 
