@@ -9,6 +9,7 @@ from google.protobuf import descriptor as protobuf
 from google.protobuf import message as protobuf_message
 
 import threats
+from buf.validate import validate_pb2
 from llmos.v1 import admin_service_pb2, generation_service_pb2
 from threats import BROKEN, code_of, fields, place, raw, refusal
 
@@ -199,10 +200,6 @@ def test_unknown_values_of_every_enum(channel, methods):
     assert len(tried) >= 4
 
 
-OPTIONAL = {"llmos.v1.ScoreChoicesRequest.context"}
-"""Oneofs that may be left out: there is something that stands for them."""
-
-
 def test_unset_oneofs(channel, methods):
     """T08: a required oneof that is not set is named."""
     tried = 0
@@ -210,7 +207,7 @@ def test_unset_oneofs(channel, methods):
         for name, oneof in method.request.DESCRIPTOR.oneofs_by_name.items():
             if not method.path.startswith("/llmos.") or name.startswith("_"):
                 continue
-            if oneof.full_name in OPTIONAL:
+            if not oneof.GetOptions().Extensions[validate_pb2.oneof].required:
                 continue
             assert isinstance(oneof, protobuf.OneofDescriptor)
             found = refusal(channel, method, b"")
