@@ -36,7 +36,8 @@ def words(count):
     found = set()
     while len(found) < count:
         found.add("".join(rng.choices(LETTERS, k=rng.randint(3, 6))))
-    return sorted(found, key=lambda _: rng.random())
+    # A set's order is another one in each process.
+    return sorted(sorted(found), key=lambda _: rng.random())
 
 
 TRAINED, HELD_OUT = words(3200)[:3000], words(3200)[3000:]

@@ -190,6 +190,8 @@ class Learning:
             training.objective = training_service_pb2.TRAINING_OBJECTIVE_KTO
         if not training.method:
             training.method = training_service_pb2.TRAINING_METHOD_LORA
+        if not training.lora.HasField("merge"):
+            training.lora.merge = True  # the next time begins from whole weights
         for name, value in _DEFAULTS.items():
             if not training.parameters.HasField(name) and not training.parameters.HasField("steps"):
                 setattr(training.parameters, name, value)
