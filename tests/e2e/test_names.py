@@ -72,8 +72,8 @@ def tree(folder):
     for root, _, names in os.walk(folder):
         for name in names:
             status = os.lstat(os.path.join(root, name))
-            # The log and the database's journal grow with each call.
-            if not name.startswith(("llmosd.log", "catalog.db")):
+            # The logs and the database's journal grow with each call.
+            if not name.startswith(("llmosd.log", "catalog.db", "audit.jsonl")):
                 found[root, name] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return found
 

@@ -4,7 +4,7 @@ import pytest
 
 from llmos_client import Client, InvalidFieldError
 
-STORY = "The old man walked along the shore and counted the boats that came back. " * 20
+STORY = "A young woman sat at the harbour and drew the ships that went out. " * 20
 
 
 def ask(client, text, **options):

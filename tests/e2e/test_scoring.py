@@ -16,7 +16,7 @@ from llmos_client import ContextLengthExceededError, InvalidFieldError
 TEXT = "The old man walked along the shore and counted the boats that came back. " * 12
 WIKITEXT = Path(__file__).parents[3] / "shared" / "data" / "wikitext2.test.txt"
 WINDOW = 512
-TOKENS = int(os.environ.get("LLMOS_PERPLEXITY", "2048"))
+TOKENS = int(os.environ.get("LLMOS_PERPLEXITY", "1024"))
 # What int8 and int4 may cost, as a share of float32's perplexity.
 BOUNDS = {"int8": 1.01, "int4": 1.02}
 

@@ -15,7 +15,7 @@ from llmos_client import Delta, Finished, InvalidFieldError, LlmosError, Started
 from schemas import schemas, tools
 
 SCHEMAS = int(os.environ.get("LLMOS_STRUCTURED", "12"))
-CALLS = max(6, SCHEMAS // 4)
+CALLS = max(4, SCHEMAS // 4)
 DONE = {"complete", "stop_token"}
 PLAIN = {
     "prompt": "The sea is",
