@@ -120,18 +120,18 @@ def test_the_best_of_a_sweep_is_kept(daemon):
         job = client.sweep_training(
             "swept",
             "texts",
-            {"optimizer.learning_rate": [1e-4, 1e-2], "shape.hidden_size": [32, 64]},
+            {"optimizer.learning_rate": [1e-4, 1e-3, 1e-2]},
             family="llama",
             settings={**SHAPE, "steps": 12, "tokenizer_kind": "word"},
         )
         made = client.wait_operation(job).result()
         assert [trial.settings["optimizer.learning_rate"] for trial in made.trials] == [
-            "0.0001", "0.0001", "0.01", "0.01",
+            "0.0001", "0.001", "0.01",
         ]  # fmt: skip
         losses = [trial.value for trial in made.trials]
         assert None not in losses, made.trials
         assert losses[made.best] == min(losses)
-        assert made.best >= 2  # what hardly learns is not the best
+        assert made.best == 2  # what hardly learns is not the best
         assert made.trials[made.best].version == made.version.name
         kept = {version.name for version in client.list_versions("swept")}
         assert made.version.name in kept

@@ -45,7 +45,8 @@ TRAINED, HELD_OUT = words(3200)[:3000], words(3200)[3000:]
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    process = DaemonProcess(tmp_path_factory.mktemp("seq2seq"), keep_alive_seconds=-1)
+    # One thread: two processes of tests share two processors.
+    process = DaemonProcess(tmp_path_factory.mktemp("seq2seq"), keep_alive_seconds=-1, threads=1)
     file = process.folder / "backwards.jsonl"
     rows = ({"prompt": word, "completion": word[::-1]} for word in TRAINED)
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
