@@ -25,6 +25,7 @@ from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.inside_jobs import JobStarter
+from llmosd.rpc.judging import Judge
 from llmosd.rpc.latent_servicer import LatentServicer
 from llmosd.rpc.learning import Learning
 from llmosd.rpc.model_servicer import ModelServicer
@@ -209,8 +210,7 @@ def _optimization(ground: Ground, shared: _Shared) -> OptimizationServicer:
         ground.pool,
         ground.runner,
         shared.publisher,
-        shared.evaluations,
-        ground.operations,
+        Judge(shared.evaluations, ground.operations),
     )
     swept = Sweeps(ground.catalog, ground.store, ground.pool, shared.training, ground.operations)
     ground.starter.register(optimizations.KIND, made.run)
@@ -242,7 +242,7 @@ def _feedback(
         ground.pool,
         book,
         shared.training,
-        shared.evaluations,
+        Judge(shared.evaluations, ground.operations),
         models,
         ground.operations,
     )

@@ -1,7 +1,6 @@
 """BatchGenerate: a dataset's rows to a model, its answers to another dataset."""
 
 import asyncio
-from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.patience import ROW_FAULTS, Patience
 from llmosd.rpc.prompts import ask, question
+from llmosd.rpc.queueing import decoded, encoded
 from llmosd.rpc.row_log import RowLog, read_log, side_by_side
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetReader
@@ -60,8 +60,9 @@ def batch_spec(
     request: pb.BatchGenerateRequest, dataset: str, model: str, tenant: str, *, chat: bool
 ) -> BatchSpec:
     """What run() is given."""
-    data = b64encode(request.SerializeToString(deterministic=True)).decode()
-    return BatchSpec(request=data, dataset=dataset, model=model, tenant=tenant, chat=chat)
+    return BatchSpec(
+        request=encoded(request), dataset=dataset, model=model, tenant=tenant, chat=chat
+    )
 
 
 class Batches:
@@ -78,7 +79,7 @@ class Batches:
     async def run(self, order: Order, context: JobContext) -> BatchResult:
         """Answer the rows that have no answer yet; see inside_jobs."""
         spec = msgspec.json.decode(order.job, type=BatchSpec)
-        request = pb.BatchGenerateRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.BatchGenerateRequest, spec.request)
         patience = Patience(self._catalog, self._pool, context, spec.model)
         path = context.folder / OUT / ANSWERS
         with self._open(spec.dataset) as reader, RowLog(path, _Answer) as log:
@@ -106,7 +107,7 @@ class Batches:
     async def publish(self, run: RunDirectory, _result: bytes) -> bytes:
         """Make a dataset of the answers, in the order of the rows."""
         spec = msgspec.json.decode(run.order().job, type=BatchSpec)
-        request = pb.BatchGenerateRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.BatchGenerateRequest, spec.request)
         rows = run.path / OUT / "rows.jsonl"
         with self._open(spec.dataset) as reader:
             chat, license_ = reader.kind == "chat", reader.manifest.license

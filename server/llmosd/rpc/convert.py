@@ -263,6 +263,11 @@ def compute_dtype(request: Any) -> str | None:
     return _DTYPES.get(request.dtype) if request.HasField("dtype") else None
 
 
+def given_or(request: Any, field: str, default: float) -> float:
+    """A number that may be left out."""
+    return float(getattr(request, field)) if request.HasField(field) else default
+
+
 def seconds(field: str, value: duration_pb2.Duration) -> float:
     """A Duration as seconds; raises InvalidField where it is none, or longer than ten years."""
     wrong_sign = value.seconds * value.nanos < 0

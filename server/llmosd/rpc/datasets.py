@@ -108,7 +108,7 @@ class Datasets:
                 license=license_,
                 source=source,
             )
-            result = await self._jobs.run(f"check {dataset_id}", spec, lambda _: None)
+            result = await self._jobs.run(f"check {dataset_id}", spec, DatasetResult)
             for known in self.table.versions(None, 1_000_000):
                 if known.dataset_id == dataset_id and known.digest == result.manifest.digest:
                     return resources.packed(convert_datasets.version(known, self.store))
@@ -195,7 +195,9 @@ class Datasets:
             one_per_line=header.one_per_line,
         )
         try:
-            result = await self._jobs.run(f"check {header.dataset_id}", spec, _told(report))
+            result = await self._jobs.run(
+                f"check {header.dataset_id}", spec, DatasetResult, _told(report)
+            )
             if with_recipe:
                 recipe = convert_datasets.recipe(header.recipe)
                 result = await self._apply(recipe, checked, "", staging.version, report)
@@ -209,7 +211,7 @@ class Datasets:
         spec = PreprocessSpec(
             source=str(source), source_name=name, output=str(output), recipe=recipe
         )
-        return await self._jobs.run("preprocess a dataset", spec, _told(report))
+        return await self._jobs.run("preprocess a dataset", spec, DatasetResult, _told(report))
 
     def _published(self, dataset_id: str, result: DatasetResult, staging: Staging) -> bytes:
         manifest = result.manifest

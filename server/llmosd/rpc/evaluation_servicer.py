@@ -11,18 +11,19 @@ from google.protobuf import empty_pb2
 from llmos.v1 import evaluation_pb2, evaluation_service_pb2_grpc
 from llmos.v1 import evaluation_service_pb2 as pb
 from llmosd.errors import InvalidField
-from llmosd.jobs.evaluating.specs import CompareSpec, Judged, examples_file
+from llmosd.jobs.evaluating.specs import CompareSpec, Differences, Judged, examples_file
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import convert, convert_evaluations, paging, resources
+from llmosd.rpc import convert_evaluations, paging
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.datasets import Datasets
-from llmosd.rpc.evaluations import KIND, Evaluations, EvaluationSpec, encoded
+from llmosd.rpc.evaluations import KIND, Evaluations, EvaluationSpec
 from llmosd.rpc.heads import Heads
+from llmosd.rpc.newest import newest
+from llmosd.rpc.queueing import Job, encoded, queued
 from llmosd.store.catalog import Catalog
 from llmosd.store.evaluations import EvaluationFolders, EvaluationRecord
 from llmosd.store.names import ModelRef
-from llmosd.store.run_directory import Order, Resources
 from llmosd.store.suites import suites
 from llmosd.supervisor.job_runner import JobRunner
 
@@ -55,24 +56,12 @@ class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
 
     async def EvaluateModel(self, request: pb.EvaluateModelRequest, context: Any) -> lro.Operation:
         """Queue a job."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             spec, used = self._spec(request, Caller.of(context).tenant)
-            order = Order(
-                kind=KIND,
-                resources=Resources(threads=0),
-                job=msgspec.Raw(msgspec.json.encode(spec)),
-                reads=used,
-            )
-            record = self._operations.start_job(
-                KIND,
-                spec.model or spec.answers,
-                order,
-                request_id=request.request_id,
-                payload_digest=digest,
-            )
-        return resources.operation(record, self._operations)
+            return Job(spec.model or spec.answers, spec, used)
+
+        return queued(self._operations, KIND, request, make)
 
     async def GetEvaluation(
         self, request: pb.GetEvaluationRequest, _context: Any
@@ -84,20 +73,8 @@ class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
         self, request: pb.ListEvaluationsRequest, _context: Any
     ) -> pb.ListEvaluationsResponse:
         """Evaluations, the newest first."""
-        size = paging.size(request.page_size)
-        at = paging.position(request.page_token, 1)
-        model_id = version = None
-        if request.model:
-            ref = ModelRef.parse(request.model)
-            # Of a model that is gone, too.
-            version = self._catalog.resolve(ref).version if ref.alias else ref.version
-            model_id = ref.model_id
-        before = paging.number(at[0]) if at else 0
-        found = self._table.newest(size + 1, before, model_id, version)
-        response = pb.ListEvaluationsResponse(evaluations=map(_message, found[:size]))
-        if len(found) > size:
-            response.next_page_token = paging.token(found[size - 1].position)
-        return response
+        found, token = newest(self._table, self._catalog, request)
+        return pb.ListEvaluationsResponse(evaluations=map(_message, found), next_page_token=token)
 
     async def DeleteEvaluation(
         self, request: pb.DeleteEvaluationRequest, _context: Any
@@ -134,7 +111,7 @@ class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
         for field in ("resamples", "confidence"):
             if request.HasField(field):
                 spec = msgspec.structs.replace(spec, **{field: getattr(request, field)})
-        found = await self._runner.run("compare", spec, lambda _: None)
+        found = await self._runner.run("compare", spec, Differences)
         if not found.differences:
             raise InvalidField.of(
                 "second", "has no result of the same examples as first, by the same name"

@@ -27,6 +27,7 @@ from llmosd.rpc.asking import Asker, Respondent, Took
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.patience import ROW_FAULTS, Patience
+from llmosd.rpc.queueing import decoded
 from llmosd.rpc.row_log import RowLog, side_by_side
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.suboperations import told
@@ -72,11 +73,6 @@ class EvaluationDone(msgspec.Struct, frozen=True, kw_only=True):
     cost: str = ""
 
 
-def encoded(request: pb.EvaluateModelRequest) -> str:
-    """A request as specs hold it."""
-    return b64encode(request.SerializeToString(deterministic=True)).decode()
-
-
 class Evaluations:
     """Runs evaluations, and publishes what they found."""
 
@@ -101,7 +97,7 @@ class Evaluations:
     async def run(self, order: Order, context: JobContext) -> EvaluationDone:
         """Ask what has not been asked yet, and judge; see inside_jobs."""
         spec = msgspec.json.decode(order.job, type=EvaluationSpec)
-        request = pb.EvaluateModelRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.EvaluateModelRequest, spec.request)
         out = context.folder / OUT
         prepared = await self._prepared(spec, request, out, context)
         cost = b""
@@ -117,7 +113,7 @@ class Evaluations:
             confidence=request.confidence if request.HasField("confidence") else _CONFIDENCE,
             seed=request.seed,
         )
-        report = await self._jobs.run("measure", measure, told(context))
+        report = await self._jobs.run("measure", measure, Report, told(context))
         return EvaluationDone(report=report, cost=b64encode(cost).decode())
 
     async def publish(self, run: RunDirectory, result: bytes) -> bytes:
@@ -168,7 +164,7 @@ class Evaluations:
             most=request.max_examples,
             seed=request.seed,
         )
-        prepared = await self._jobs.run("prepare", prepare, told(context))
+        prepared = await self._jobs.run("prepare", prepare, Prepared, told(context))
         write_durably(out, _PREPARED, msgspec.json.encode(prepared))
         return prepared
 

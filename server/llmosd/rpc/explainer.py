@@ -188,7 +188,7 @@ class Explainer:
                     f"explaining takes {need >> 20} MiB beside the model, {room >> 20} MiB are "
                     "free; unload a model"
                 )
-            return await self._jobs.run(f"explain-{record.model_id}", spec, lambda _: None)
+            return await self._jobs.run(f"explain-{record.model_id}", spec, ExplainResult)
 
 
 _ANY = pb.ScoringChoice(tokens=generation_service_pb2.TokenInput(ids=[0]))

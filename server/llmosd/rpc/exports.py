@@ -80,7 +80,9 @@ class Exports:
     async def _run(self, spec: ExportSpec) -> AsyncGenerator[JobProgress | ExportResult, None]:
         """What the job says, and last what it made; it ends with whoever listens."""
         steps: asyncio.Queue[JobProgress | None] = asyncio.Queue()
-        job = asyncio.create_task(self._jobs.run(f"export {spec.name}", spec, steps.put_nowait))
+        job = asyncio.create_task(
+            self._jobs.run(f"export {spec.name}", spec, ExportResult, steps.put_nowait)
+        )
         job.add_done_callback(lambda _: steps.put_nowait(None))
         try:
             while (step := await steps.get()) is not None:

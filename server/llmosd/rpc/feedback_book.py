@@ -13,7 +13,6 @@ from google.protobuf import any_pb2
 from llmos.v1 import dataset_pb2, evaluation_pb2
 from llmosd.errors import DatasetNotFound, InvalidField
 from llmosd.jobs.feedback.specs import FeedbackRows, FeedbackSpec, RowsKind, Verdict
-from llmosd.jobs.messages import JobProgress
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.recent import Recent
 from llmosd.store.catalog import Catalog
@@ -99,7 +98,7 @@ class FeedbackBook:
                 replay=replay,
                 replay_share=wish.replay_share,
             )
-            made = await self._runner.run("export feedback", spec, _nobody)
+            made = await self._runner.run("export feedback", spec, FeedbackRows)
             if not made.rows:
                 raise InvalidField.of(
                     "kind", f"there is no feedback with consent that makes rows of kind {wish.kind}"
@@ -185,7 +184,3 @@ def _verdict(record: FeedbackRecord) -> Verdict:
         other_answer=record.other_answer,
         edit=record.edit,
     )
-
-
-def _nobody(_: JobProgress) -> None:
-    """Nobody watches."""

@@ -1,7 +1,6 @@
 """llmos.v1.FeedbackService: translate, call, translate."""
 
 import secrets
-from base64 import b64encode
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,19 +10,20 @@ from google.longrunning import operations_proto_pb2 as lro
 from llmos.v1 import dataset_pb2, feedback_service_pb2_grpc
 from llmos.v1 import feedback_service_pb2 as pb
 from llmosd.errors import InvalidField
-from llmosd.jobs.feedback.specs import Comparison, RateSpec, RowsKind
+from llmosd.jobs.feedback.specs import Comparison, RateSpec, Ratings, RowsKind
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager, Report
-from llmosd.rpc import convert, learning, paging, resources
+from llmosd.rpc import convert, learning, resources
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.feedback_book import FeedbackBook, Wish
 from llmosd.rpc.learning import Learning, LearnSpec
+from llmosd.rpc.newest import newest
+from llmosd.rpc.queueing import Job, encoded, queued
 from llmosd.rpc.recent import Recent, Remembered
 from llmosd.store.catalog import Catalog
 from llmosd.store.feedback import FeedbackRecord, Kind
 from llmosd.store.names import ModelRef, dataset_name, model_name
 from llmosd.store.records import now
-from llmosd.store.run_directory import Order, Resources
 from llmosd.supervisor.job_runner import JobRunner
 
 _KINDS: dict[int, Kind] = {
@@ -107,19 +107,8 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         self, request: pb.ListFeedbackRequest, _context: Any
     ) -> pb.ListFeedbackResponse:
         """A page, the newest first."""
-        size = paging.size(request.page_size)
-        at = paging.position(request.page_token, 1)
-        model_id = version = None
-        if request.model:
-            ref = ModelRef.parse(request.model)
-            version = self._catalog.resolve(ref).version if ref.alias else ref.version
-            model_id = ref.model_id
-        before = paging.number(at[0]) if at else 0
-        found = self._book.table.newest(size + 1, before, model_id, version)
-        response = pb.ListFeedbackResponse(feedback=map(_message, found[:size]))
-        if len(found) > size:
-            response.next_page_token = paging.token(found[size - 1].position)
-        return response
+        found, token = newest(self._book.table, self._catalog, request)
+        return pb.ListFeedbackResponse(feedback=map(_message, found), next_page_token=token)
 
     async def DeleteFeedback(
         self, request: pb.DeleteFeedbackRequest, _context: Any
@@ -142,9 +131,9 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
             model_id=ModelRef.parse(request.model).model_id if request.model else "",
             dataset_id=request.dataset_id,
             kind=ROWS[request.kind],
-            max_tenant_share=_or(request, "max_tenant_share", 0.5),
+            max_tenant_share=convert.given_or(request, "max_tenant_share", 0.5),
             replay=request.replay_dataset,
-            replay_share=_or(request, "replay_share", 0.3),
+            replay_share=convert.given_or(request, "replay_share", 0.3),
         )
 
         async def work(_report: Report) -> bytes:
@@ -178,7 +167,7 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         response = pb.RateModelsResponse(comparison_count=len(comparisons))
         if not comparisons:
             return response
-        made = await self._runner.run("rate models", spec, lambda _: None)
+        made = await self._runner.run("rate models", spec, Ratings)
         for each in made.ratings:
             response.ratings.add(
                 version=each.version,
@@ -196,31 +185,18 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         self, request: pb.LearnFromFeedbackRequest, context: Any
     ) -> lro.Operation:
         """Queue a job that learns."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             live = self._catalog.resolve(ModelRef.parse(request.model))
-            data = b64encode(request.SerializeToString(deterministic=True)).decode()
             spec = LearnSpec(
-                request=data,
+                request=encoded(request),
                 model_id=live.model_id,
                 live=live.name,
                 tenant=Caller.of(context).tenant,
             )
-            order = Order(
-                kind=learning.KIND,
-                resources=Resources(threads=0),
-                job=msgspec.Raw(msgspec.json.encode(spec)),
-                reads=[live.name],
-            )
-            record = self._operations.start_job(
-                learning.KIND,
-                model_name(live.model_id),
-                order,
-                request_id=request.request_id,
-                payload_digest=digest,
-            )
-        return resources.operation(record, self._operations)
+            return Job(model_name(live.model_id), spec, [live.name])
+
+        return queued(self._operations, learning.KIND, request, make)
 
 
 def _text(answer: str) -> str:
@@ -267,7 +243,3 @@ def _message(record: FeedbackRecord) -> pb.Feedback:
         tenant=record.tenant,
         subject=record.subject,
     )
-
-
-def _or(request: Any, field: str, default: float) -> float:
-    return float(getattr(request, field)) if request.HasField(field) else default

@@ -3,24 +3,23 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 from google.longrunning import operations_proto_pb2 as lro
 
 from llmos.v1 import generation_service_pb2 as pb
 from llmos.v1 import generation_service_pb2_grpc
 from llmosd.errors import InvalidField
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import batch, convert, resources
+from llmosd.rpc import batch, convert
 from llmosd.rpc.answer import ChoiceEnd, Delta, Outcome
 from llmosd.rpc.batch import batch_spec
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.converse import Conversations
 from llmosd.rpc.events import numbered
 from llmosd.rpc.generator import Generator, Running
+from llmosd.rpc.queueing import Job, queued
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import DatasetRef, ModelRef, dataset_name
-from llmosd.store.run_directory import Order, Resources
 
 
 class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
@@ -86,9 +85,8 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
 
     async def BatchGenerate(self, request: pb.BatchGenerateRequest, context: Any) -> lro.Operation:
         """Queue a job that answers a dataset's rows."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             if request.sampling.n > 1:
                 raise InvalidField.of("sampling.n", "a row has one answer")
             model = self._catalog.resolve(ModelRef.parse(request.model))
@@ -97,20 +95,10 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
             dataset = self._catalog.datasets.resolve(ref)
             tenant = Caller.of(context).tenant
             spec = batch_spec(request, dataset.name, model.name, tenant, chat=model.chat)
-            order = Order(
-                kind=batch.KIND,
-                resources=Resources(threads=0),
-                job=msgspec.Raw(msgspec.json.encode(spec)),
-                reads=[dataset.name, model.name],
-            )
-            record = self._operations.start_job(
-                batch.KIND,
-                dataset_name(request.output_dataset_id),
-                order,
-                request_id=request.request_id,
-                payload_digest=digest,
-            )
-        return resources.operation(record, self._operations)
+            target = dataset_name(request.output_dataset_id)
+            return Job(target, spec, [dataset.name, model.name])
+
+        return queued(self._operations, batch.KIND, request, make)
 
 
 async def _collect(running: Running) -> pb.GenerateResponse:

@@ -1,7 +1,6 @@
 """LearnFromFeedback: export, train, judge, and promote what holds; each step an operation."""
 
 import contextlib
-from base64 import b64decode, b64encode
 
 import msgspec
 from google.protobuf import any_pb2
@@ -11,7 +10,6 @@ from llmos.v1 import (
     dataset_pb2,
     evaluation_pb2,
     model_service_pb2,
-    priority_pb2,
     training_service_pb2,
 )
 from llmos.v1 import evaluation_service_pb2 as evaluation_pb
@@ -20,11 +18,12 @@ from llmosd.errors import GateRefused, InvalidField, LlmosError, MetricRegressed
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.jobs.feedback.specs import RowsKind
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import convert_datasets, resources
+from llmosd.rpc import convert, convert_datasets, resources
 from llmosd.rpc.caller import InsideCall
-from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.feedback_book import FeedbackBook, Wish
+from llmosd.rpc.judging import Judge
 from llmosd.rpc.model_servicer import ModelServicer
+from llmosd.rpc.queueing import decoded, encoded
 from llmosd.rpc.regressions import check_regression
 from llmosd.rpc.suboperations import finished
 from llmosd.rpc.training_servicer import TrainingServicer
@@ -80,7 +79,7 @@ class Learning:
         pool: ModelPool,
         book: FeedbackBook,
         training: TrainingServicer,
-        evaluations: EvaluationServicer,
+        judge: Judge,
         models: ModelServicer,
         operations: OperationManager,
     ) -> None:
@@ -89,14 +88,14 @@ class Learning:
         self._pool = pool
         self._book = book
         self._training = training
-        self._evaluations = evaluations
+        self._judge = judge
         self._models = models
         self._operations = operations
 
     async def run(self, order: Order, context: JobContext) -> LearnDone:
         """Once around; see inside_jobs. What is done already is found again by its request id."""
         spec = msgspec.json.decode(order.job, type=LearnSpec)
-        request = pb.LearnFromFeedbackRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.LearnFromFeedbackRequest, spec.request)
         dataset, rows = await self._exported(spec, request, context)
         least = request.min_rows if request.HasField("min_rows") else _MIN_ROWS
         if rows < least:
@@ -105,18 +104,14 @@ class Learning:
         done = LearnDone(outcome="", dataset=dataset)
         version = await self._trained(dataset, spec, request, context)
         done = msgspec.structs.replace(done, version=version)
-        names = {"before": spec.live, "after": version}
-        found = {
-            which: await self._judged(which, name, spec, request, context)
-            for which, name in names.items()
-        }
-        encoded = {n: b64encode(each.SerializeToString()).decode() for n, each in found.items()}
-        done = msgspec.structs.replace(done, **encoded)
+        parts = request.evaluate_on or [evaluation_pb.EvaluationPart(suite="anchors")]
+        found = await self._judge.both((spec.live, version), parts, 0, spec.tenant, context)
+        done = msgspec.structs.replace(done, before=encoded(found[0]), after=encoded(found[1]))
         allowed = _MAX_REGRESSION
         if request.HasField("max_metric_regression"):
             allowed = request.max_metric_regression
         try:
-            check_regression(found["before"], found["after"], allowed)
+            check_regression(*found, allowed)
         except MetricRegressed as error:
             outcome = f"{version} is a candidate and no more: {error.message}"
             return msgspec.structs.replace(done, outcome=outcome)
@@ -138,8 +133,8 @@ class Learning:
                 data = self._catalog.datasets.resolve(DatasetRef.parse(done.dataset))
                 response.dataset.CopyFrom(convert_datasets.version(data, self._datasets))
         if done.before:
-            response.before.ParseFromString(b64decode(done.before))
-            response.after.ParseFromString(b64decode(done.after))
+            response.before.CopyFrom(decoded(evaluation_pb2.Evaluation, done.before))
+            response.after.CopyFrom(decoded(evaluation_pb2.Evaluation, done.after))
         return resources.packed(response)
 
     async def _exported(
@@ -158,9 +153,9 @@ class Learning:
             model_id=spec.model_id,
             dataset_id=f"{spec.model_id}-feedback"[:64],
             kind=kind,
-            max_tenant_share=_or(request, "max_tenant_share", 0.5),
+            max_tenant_share=convert.given_or(request, "max_tenant_share", 0.5),
             replay=request.replay_dataset,
-            replay_share=_or(request, "replay_share", 0.3),
+            replay_share=convert.given_or(request, "replay_share", 0.3),
         )
         scratch = context.folder / OUT / "scratch"
         scratch.mkdir(exist_ok=True, mode=0o750)
@@ -203,27 +198,6 @@ class Learning:
         response.Unpack(made)
         return made.version.name
 
-    async def _judged(
-        self,
-        which: str,
-        name: str,
-        spec: LearnSpec,
-        request: pb.LearnFromFeedbackRequest,
-        context: JobContext,
-    ) -> evaluation_pb2.Evaluation:
-        parts = request.evaluate_on or [evaluation_pb.EvaluationPart(suite="anchors")]
-        evaluate = evaluation_pb.EvaluateModelRequest(
-            model=name,
-            parts=parts,
-            priority=priority_pb2.PRIORITY_LOW,
-            request_id=f"{context.folder.name}-{which}",
-        )
-        started = await self._evaluations.EvaluateModel(evaluate, InsideCall(spec.tenant))
-        response = await finished(self._operations, started.name, context, f"evaluate {which}")
-        evaluation = evaluation_pb2.Evaluation()
-        response.Unpack(evaluation)
-        return evaluation
-
     async def _promoted(
         self, version: str, done: LearnDone, spec: LearnSpec, context: JobContext
     ) -> LearnDone:
@@ -244,7 +218,3 @@ class Learning:
 
 def _unpack(packed: bytes, message: Message) -> None:
     any_pb2.Any.FromString(packed).Unpack(message)
-
-
-def _or(request: pb.LearnFromFeedbackRequest, field: str, default: float) -> float:
-    return float(getattr(request, field)) if request.HasField(field) else default

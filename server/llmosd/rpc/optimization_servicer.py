@@ -1,11 +1,8 @@
 """llmos.v1.OptimizationService: translate, queue, translate."""
 
-from base64 import b64encode
 from typing import Any
 
-import msgspec
 from google.longrunning import operations_proto_pb2 as lro
-from google.protobuf.message import Message
 
 from llmos.v1 import optimization_service_pb2 as pb
 from llmos.v1 import optimization_service_pb2_grpc
@@ -15,15 +12,15 @@ from llmosd.errors import InvalidField
 from llmosd.jobs.optimizing.specs import Average, Merge, OptimizeSpec, Prune, Quantize
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import convert, convert_evaluations, optimizations, resources, sweeps
+from llmosd.rpc import convert_evaluations, optimizations, sweeps
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.datasets import Datasets
 from llmosd.rpc.optimizations import OptimizationSpec
+from llmosd.rpc.queueing import Job, encoded, queued
 from llmosd.rpc.sweeps import SweepSpec
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef, model_name
 from llmosd.store.records import VersionRecord
-from llmosd.store.run_directory import Order, Resources
 from llmosd.store.versions import VersionStore
 
 _DTYPES: dict[int, Any] = {pb.QUANTIZED_DTYPE_INT8: "int8", pb.QUANTIZED_DTYPE_INT4: "int4"}
@@ -56,48 +53,25 @@ class OptimizationServicer(optimization_service_pb2_grpc.OptimizationServiceServ
 
     async def OptimizeModel(self, request: pb.OptimizeModelRequest, context: Any) -> lro.Operation:
         """Queue a job."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             spec, used = self._spec(request, Caller.of(context).tenant)
-            record = self._start(
-                optimizations.KIND, spec.model_id, spec, used, request.request_id, digest
-            )
-        return resources.operation(record, self._operations)
+            return Job(model_name(spec.model_id), spec, used)
+
+        return queued(self._operations, optimizations.KIND, request, make)
 
     async def SweepTraining(self, request: pb.SweepTrainingRequest, context: Any) -> lro.Operation:
         """Queue a job."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             spec = SweepSpec(
-                request=_encoded(request),
+                request=encoded(request),
                 trials=sweeps.trials(request),
                 tenant=Caller.of(context).tenant,
             )
-            model = request.training.model_id
-            record = self._start(sweeps.KIND, model, spec, [], request.request_id, digest)
-        return resources.operation(record, self._operations)
+            return Job(model_name(request.training.model_id), spec, [])
 
-    def _start(
-        self,
-        kind: str,
-        model_id: str,
-        spec: msgspec.Struct,
-        used: list[str],
-        request_id: str,
-        digest: str,
-    ) -> Any:
-        order = Order(
-            kind=kind,
-            # They wait for operations that have places of their own.
-            resources=Resources(threads=0),
-            job=msgspec.Raw(msgspec.json.encode(spec)),
-            reads=used,
-        )
-        return self._operations.start_job(
-            kind, model_name(model_id), order, request_id=request_id, payload_digest=digest
-        )
+        return queued(self._operations, sweeps.KIND, request, make)
 
     def _spec(
         self, request: pb.OptimizeModelRequest, tenant: str
@@ -131,7 +105,7 @@ class OptimizationServicer(optimization_service_pb2_grpc.OptimizationServiceServ
         )
         model_id = request.output_model_id or record.model_id
         made = OptimizationSpec(
-            request=_encoded(request), optimize=spec, model_id=model_id, tenant=tenant
+            request=encoded(request), optimize=spec, model_id=model_id, tenant=tenant
         )
         return made, used + others
 
@@ -159,7 +133,3 @@ class OptimizationServicer(optimization_service_pb2_grpc.OptimizationServiceServ
 
     def _folder(self, record: VersionRecord) -> str:
         return str(self._store.place(record.model_id, record.version))
-
-
-def _encoded(request: Message) -> str:
-    return b64encode(request.SerializeToString(deterministic=True)).decode()

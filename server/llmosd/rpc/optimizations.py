@@ -2,24 +2,21 @@
 
 import contextlib
 import shutil
-from base64 import b64decode, b64encode
 from pathlib import Path
 
 import msgspec
 
-from llmos.v1 import evaluation_pb2, priority_pb2
-from llmos.v1 import evaluation_service_pb2 as evaluation_pb
+from llmos.v1 import evaluation_pb2
 from llmos.v1 import optimization_service_pb2 as pb
 from llmosd.errors import LlmosError, ModelNotFound
 from llmosd.jobs.context import JobContext, JobInterrupted
 from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
-from llmosd.operations.manager import OperationManager
 from llmosd.rpc import resources
-from llmosd.rpc.caller import InsideCall
-from llmosd.rpc.evaluation_servicer import EvaluationServicer
+from llmosd.rpc.judging import Judge
 from llmosd.rpc.publishing import CANDIDATE, Publisher
+from llmosd.rpc.queueing import decoded, encoded
 from llmosd.rpc.regressions import check_regression
-from llmosd.rpc.suboperations import finished, told
+from llmosd.rpc.suboperations import told
 from llmosd.store.catalog import Catalog
 from llmosd.store.files import write_durably
 from llmosd.store.names import ModelRef
@@ -62,43 +59,39 @@ class Optimizations:
         pool: ModelPool,
         runner: JobRunner,
         publisher: Publisher,
-        evaluations: EvaluationServicer,
-        operations: OperationManager,
+        judge: Judge,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._pool = pool
         self._runner = runner
         self._publisher = publisher
-        self._evaluations = evaluations
-        self._operations = operations
+        self._judge = judge
 
     async def run(self, order: Order, context: JobContext) -> OptimizationDone:
         """Make the version, and judge it; see inside_jobs. What is done already is not repeated."""
         spec = msgspec.json.decode(order.job, type=OptimizationSpec)
-        request = pb.OptimizeModelRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.OptimizeModelRequest, spec.request)
         made, folder = await self._made(spec, context)
         before = self._candidate(spec.model_id)
         record = await self._publisher.publish_candidate(spec.model_id, made.digest, folder)
         done = OptimizationDone(version=record.name, report=made.report)
         if not request.evaluate_on:
             return done
-        names = {"before": spec.optimize.name, "after": record.name}
+        names = spec.optimize.name, record.name
         try:
-            found = {
-                which: await self._judged(which, name, request, spec.tenant, context)
-                for which, name in names.items()
-            }
+            found = await self._judge.both(
+                names, request.evaluate_on, request.max_examples, spec.tenant, context
+            )
             if request.HasField("max_metric_regression"):
                 allowed = request.max_metric_regression
-                check_regression(found["before"], found["after"], allowed)
+                check_regression(*found, allowed)
         except JobInterrupted:
             raise
         except LlmosError:
             await self._remove(record, before)
             raise
-        encoded = {n: b64encode(each.SerializeToString()).decode() for n, each in found.items()}
-        return msgspec.structs.replace(done, **encoded)
+        return msgspec.structs.replace(done, before=encoded(found[0]), after=encoded(found[1]))
 
     async def publish(self, run: RunDirectory, result: bytes) -> bytes:
         """The response; the version is there already."""
@@ -109,8 +102,8 @@ class Optimizations:
             record = self._catalog.resolve(ModelRef.parse(name))
             getattr(response, field).CopyFrom(resources.version(record, self._pool))
         if done.before:
-            response.before.ParseFromString(b64decode(done.before))
-            response.after.ParseFromString(b64decode(done.after))
+            response.before.CopyFrom(decoded(evaluation_pb2.Evaluation, done.before))
+            response.after.CopyFrom(decoded(evaluation_pb2.Evaluation, done.after))
         return resources.packed(response)
 
     async def _made(self, spec: OptimizationSpec, context: JobContext) -> tuple[Optimized, Path]:
@@ -121,7 +114,7 @@ class Optimizations:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o750)
         order = msgspec.structs.replace(spec.optimize, output=str(folder))
-        made = await self._runner.run("optimize a model", order, told(context))
+        made = await self._runner.run("optimize a model", order, Optimized, told(context))
         write_durably(out, _OPTIMIZED, msgspec.json.encode(made))
         return made, folder
 
@@ -131,28 +124,6 @@ class Optimizations:
             return self._catalog.resolve(ModelRef(model_id, alias=CANDIDATE)).version
         except ModelNotFound:
             return None
-
-    async def _judged(
-        self,
-        which: str,
-        name: str,
-        request: pb.OptimizeModelRequest,
-        tenant: str,
-        context: JobContext,
-    ) -> evaluation_pb2.Evaluation:
-        """The evaluation of a version, an operation of its own."""
-        evaluate = evaluation_pb.EvaluateModelRequest(
-            model=name,
-            parts=request.evaluate_on,
-            max_examples=request.max_examples,
-            priority=priority_pb2.PRIORITY_LOW,
-            request_id=f"{context.folder.name}-{which}",
-        )
-        started = await self._evaluations.EvaluateModel(evaluate, InsideCall(tenant))
-        response = await finished(self._operations, started.name, context, f"evaluate {which}")
-        evaluation = evaluation_pb2.Evaluation()
-        response.Unpack(evaluation)
-        return evaluation
 
     async def _remove(self, record: VersionRecord, candidate: int | None) -> None:
         """Leave nothing of a version that may not stay; `candidate` is it again, if it is there."""

@@ -3,7 +3,6 @@
 import itertools
 import math
 import random
-from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from llmosd.operations.manager import OperationManager
 from llmosd.rpc import resources
 from llmosd.rpc.caller import InsideCall
 from llmosd.rpc.publishing import CANDIDATE
+from llmosd.rpc.queueing import decoded
 from llmosd.rpc.suboperations import finished
 from llmosd.rpc.training_servicer import TrainingServicer
 from llmosd.store.catalog import Catalog
@@ -131,7 +131,7 @@ class Sweeps:
     async def run(self, order: Order, context: JobContext) -> SweepDone:
         """Train, one after the other, and keep the best; see inside_jobs."""
         spec = msgspec.json.decode(order.job, type=SweepSpec)
-        request = pb.SweepTrainingRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.SweepTrainingRequest, spec.request)
         tried = []
         for at, settings in enumerate(spec.trials):
             context.report("sweep", at, len(spec.trials), "trainings")
@@ -155,7 +155,7 @@ class Sweeps:
         """The response."""
         done = msgspec.json.decode(result, type=SweepDone)
         spec = msgspec.json.decode(_run.order().job, type=SweepSpec)
-        request = pb.SweepTrainingRequest.FromString(b64decode(spec.request))
+        request = decoded(pb.SweepTrainingRequest, spec.request)
         record = self._catalog.resolve(ModelRef.parse(done.trials[done.best].version))
         response = pb.SweepTrainingResponse(
             version=resources.version(record, self._pool), best=done.best

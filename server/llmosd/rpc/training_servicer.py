@@ -17,11 +17,12 @@ from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert, resources
 from llmosd.rpc.publishing import Publisher
+from llmosd.rpc.queueing import Job, queued
 from llmosd.rpc.training_estimate import training_estimate
 from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.store.names import model_name
 from llmosd.store.records import OperationRecord
-from llmosd.store.run_directory import CHECKPOINTS, OUT, Order, Resources, RunDirectory
+from llmosd.store.run_directory import CHECKPOINTS, OUT, Resources, RunDirectory
 from llmosd.supervisor.pool import ModelPool
 
 KIND = "train-model"
@@ -47,26 +48,15 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
 
     async def TrainModel(self, request: pb.TrainModelRequest, _context: Any) -> lro.Operation:
         """Queue a job."""
-        digest = convert.payload_digest(request)
-        record = self._operations.repeated(request.request_id, digest)
-        if record is None:
+
+        def make() -> Job:
             spec, used = self._specs.make(request)
             needed = training_estimate(spec).memory_bytes
             self._check_memory(needed)
-            order = Order(
-                kind=KIND,
-                resources=Resources(threads=spec.threads, memory_bytes=needed),
-                job=msgspec.Raw(msgspec.json.encode(spec)),
-                reads=used,
-            )
-            record = self._operations.start_job(
-                KIND,
-                model_name(request.model_id),
-                order,
-                request_id=request.request_id,
-                payload_digest=digest,
-            )
-        return resources.operation(record, self._operations)
+            takes = Resources(threads=spec.threads, memory_bytes=needed)
+            return Job(model_name(request.model_id), spec, used, takes)
+
+        return queued(self._operations, KIND, request, make)
 
     async def EstimateTraining(
         self, request: pb.TrainModelRequest, _context: Any

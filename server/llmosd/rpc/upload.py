@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from llmos.v1 import model_service_pb2 as pb
 from llmosd.errors import InvalidField
-from llmosd.jobs.messages import ImportSpec, ModelFormat
+from llmosd.jobs.messages import ImportResult, ImportSpec, ModelFormat
 from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import resources
 from llmosd.rpc.publishing import Publisher
@@ -90,6 +90,7 @@ class Uploads:
             result = await self._jobs.run(
                 f"import {header.model_id}",
                 spec,
+                ImportResult,
                 lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit)),
             )
             record = self._publisher.publish(

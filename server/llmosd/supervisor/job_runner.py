@@ -1,38 +1,14 @@
 """Runs a job in a process of its own, and brings its progress and result back."""
 
 from collections.abc import Callable
-from typing import overload
+from typing import TypeVar
 
 from llmosd.errors import InternalError
 from llmosd.ipc import ChannelClosed, Child, Failure
-from llmosd.jobs.evaluating.specs import (
-    CompareSpec,
-    Differences,
-    MeasureSpec,
-    Prepared,
-    PrepareSpec,
-    Report,
-)
-from llmosd.jobs.feedback.specs import FeedbackRows, FeedbackSpec, RateSpec, Ratings
-from llmosd.jobs.messages import (
-    AnyResult,
-    AnySpec,
-    DatasetResult,
-    ExplainResult,
-    ExplainSpec,
-    ExportResult,
-    ExportSpec,
-    ImportResult,
-    ImportSpec,
-    IngestSpec,
-    JobDone,
-    JobProgress,
-    JobSpec,
-    ToFront,
-)
-from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
-from llmosd.jobs.specs import PreprocessSpec
+from llmosd.jobs.messages import AnySpec, IngestSpec, JobDone, JobProgress, JobSpec, ToFront
 from llmosd.supervisor.launcher import openmp_environment
+
+R = TypeVar("R")
 
 _JOBS = "llmosd.jobs"
 # Of memory of its own: a hostile row of JSON may ask for any amount.
@@ -51,60 +27,16 @@ class JobRunner:
         """Process ids of running jobs."""
         return [child.pid for child in self._children]
 
-    @overload
     async def run(
-        self, name: str, spec: ImportSpec, report: Callable[[JobProgress], None]
-    ) -> ImportResult: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: ExportSpec, report: Callable[[JobProgress], None]
-    ) -> ExportResult: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: ExplainSpec, report: Callable[[JobProgress], None]
-    ) -> ExplainResult: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: IngestSpec | PreprocessSpec, report: Callable[[JobProgress], None]
-    ) -> DatasetResult: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: PrepareSpec, report: Callable[[JobProgress], None]
-    ) -> Prepared: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: MeasureSpec, report: Callable[[JobProgress], None]
-    ) -> Report: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: CompareSpec, report: Callable[[JobProgress], None]
-    ) -> Differences: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: OptimizeSpec, report: Callable[[JobProgress], None]
-    ) -> Optimized: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: FeedbackSpec, report: Callable[[JobProgress], None]
-    ) -> FeedbackRows: ...
-
-    @overload
-    async def run(
-        self, name: str, spec: RateSpec, report: Callable[[JobProgress], None]
-    ) -> Ratings: ...
-
-    async def run(
-        self, name: str, spec: AnySpec, report: Callable[[JobProgress], None]
-    ) -> AnyResult:
+        self,
+        name: str,
+        spec: AnySpec,
+        kind: type[R],
+        report: Callable[[JobProgress], None] = lambda _: None,
+    ) -> R:
         """Run a job to its end; cancelling kills its process, which loses nothing.
+
+        `kind` is the struct that its result is.
 
         Raises:
             LlmosError: what the job says went wrong; InternalError when it says nothing.
@@ -116,6 +48,7 @@ class JobRunner:
             while True:
                 message = await child.channel.receive()
                 if isinstance(message, JobDone):
+                    assert isinstance(message.result, kind), "each spec has one kind of result"
                     return message.result
                 if isinstance(message, Failure):
                     raise message.error()
