@@ -144,11 +144,14 @@ class OperationManager:
             await asyncio.wait([task], timeout=seconds)
         return self._table.get(identifier)
 
-    def watch(
+    async def watch(
         self, identifier: str, after_sequence: int, heartbeat: float
     ) -> AsyncIterator[WatchEvent]:
         """Replay events after a sequence number, then follow; ends after `done`."""
-        return self._journal.watch(identifier, after_sequence, heartbeat)
+        async for event in self._journal.watch(identifier, after_sequence, heartbeat):
+            if event.done is not None:  # who hears of the end may delete what the job read
+                await self.wait(identifier, heartbeat)
+            yield event
 
     async def stop(self, grace: float) -> None:
         """Cancel what runs, recorded as interrupted; let durable jobs save, to go on later."""

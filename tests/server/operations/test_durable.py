@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
 from llmosd.store.catalog import Catalog
-from llmosd.store.run_directory import EventWriter, Order, Resources
+from llmosd.store.run_directory import EventWriter, Order, Resources, RunDirectory
 from llmosd.store.run_events import MetricEvent
 
 SCRIPT = Path(__file__).with_name("job_script.py")
@@ -104,6 +105,21 @@ async def test_to_the_end_and_watched(front):
     assert front.published == [{"counted": 20}]
     late = [e async for e in front.operations.watch(identifier, 10, 5.0)]
     assert [e.sequence for e in late] == [e.sequence for e in seen[10:]]
+
+
+async def test_who_hears_of_the_end_may_delete_what_was_read(front, monkeypatch):
+    """However long the run directory takes to clear: nothing counts as read after `done`."""
+    clear = RunDirectory.clear
+
+    def slow(run):
+        time.sleep(0.5)
+        clear(run)
+
+    monkeypatch.setattr(RunDirectory, "clear", slow)
+    identifier = front.start(steps=1)
+    async for event in front.operations.watch(identifier, 0, 5.0):
+        if event.done is not None:
+            assert not front.jobs.running(identifier)
 
 
 async def test_a_lost_worker_is_started_again(front, monkeypatch):
