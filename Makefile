@@ -29,7 +29,7 @@ $(VENV)/dev.ok: $(VENV)/server.ok
 demo: install ## a model, a daemon, an answer, in one go; later runs need no network
 	@$(BIN)/python scripts/demo.py
 
-test: dev lint ## everything that must hold: about a quarter of an hour, no accelerator
+test: dev lint ## everything that must hold: about twenty minutes, no accelerator
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness

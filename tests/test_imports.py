@@ -18,6 +18,7 @@ DATA = {
     "architectures.config",
     "architectures.dtypes",
     "architectures.families",
+    "jobs.data.specs",
     "jobs.evaluating.specs",
     "jobs.feedback.specs",
     "jobs.messages",

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from llmosd.ipc import Failure
+from llmosd.jobs.data.specs import PreprocessSpec
 from llmosd.jobs.evaluating.specs import (
     CompareSpec,
     Differences,
@@ -19,7 +20,6 @@ from llmosd.jobs.evaluating.specs import (
 )
 from llmosd.jobs.feedback.specs import FeedbackRows, FeedbackSpec, RateSpec, Ratings
 from llmosd.jobs.optimizing.specs import Optimized, OptimizeSpec
-from llmosd.jobs.specs import PreprocessSpec
 from llmosd.store.datasets import DatasetKind, DatasetManifest
 from llmosd.store.manifest import Dtype, Manifest
 

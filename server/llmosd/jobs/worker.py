@@ -18,6 +18,7 @@ from llmosd.errors import InvalidModelFile, LlmosError, OperationCancelled
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.jobs.data.ingest import ingest
 from llmosd.jobs.data.preprocess import preprocess
+from llmosd.jobs.data.specs import PreprocessSpec
 from llmosd.jobs.evaluating.compare import compare
 from llmosd.jobs.evaluating.measure import measure
 from llmosd.jobs.evaluating.prepare import prepare
@@ -41,7 +42,6 @@ from llmosd.jobs.messages import (
     ToJob,
 )
 from llmosd.jobs.optimizing.specs import OptimizeSpec
-from llmosd.jobs.specs import PreprocessSpec
 from llmosd.progress import Progress
 
 

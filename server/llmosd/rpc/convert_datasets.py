@@ -8,13 +8,7 @@ import msgspec
 from llmos.v1 import dataset_pb2
 from llmos.v1 import dataset_service_pb2 as pb
 from llmosd.errors import DataCorrupt, UnsafeFile
-from llmosd.jobs.specs import (
-    NoiseSpec,
-    PersonalData,
-    PreprocessReport,
-    Recipe,
-    SplitSpec,
-)
+from llmosd.jobs.data.specs import NoiseSpec, PersonalData, PreprocessReport, Recipe, SplitSpec
 from llmosd.rpc import convert
 from llmosd.store.datasets import RECIPE, REPORT, DatasetKind, DatasetStore, Split
 from llmosd.store.records import DatasetRecord, DatasetVersionRecord

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from llmos.v1 import dataset_service_pb2 as pb
 from llmosd.errors import DatasetInUse, InvalidField
+from llmosd.jobs.data.specs import PreprocessSpec, Recipe
 from llmosd.jobs.messages import DatasetResult, IngestSpec, JobProgress, UploadedFile
-from llmosd.jobs.specs import PreprocessSpec, Recipe
 from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import convert_datasets, resources
 from llmosd.rpc.receiver import check_files, take_upload

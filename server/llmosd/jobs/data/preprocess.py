@@ -14,9 +14,9 @@ from llmosd.errors import InvalidDataset
 from llmosd.jobs.data.personal_data import Scrubber
 from llmosd.jobs.data.schema import Row, target, texts, with_texts
 from llmosd.jobs.data.similar import SimilarRows, normal_form
+from llmosd.jobs.data.specs import NoiseSpec, PreprocessReport, PreprocessSpec, Recipe, SplitSpec
 from llmosd.jobs.data.steps import normalized, word_steps
 from llmosd.jobs.messages import DatasetResult
-from llmosd.jobs.specs import NoiseSpec, PreprocessReport, PreprocessSpec, Recipe, SplitSpec
 from llmosd.progress import Progress
 from llmosd.store.dataset_writer import DatasetWriter, canonical
 from llmosd.store.datasets import DatasetKind, DatasetReader, Split

@@ -9,7 +9,7 @@ from typing import Literal
 
 from llmosd.errors import FeatureUnavailable
 from llmosd.jobs.data.personal_data import PLACEHOLDER
-from llmosd.jobs.specs import Recipe
+from llmosd.jobs.data.specs import Recipe
 
 Step = Callable[[str], str]
 

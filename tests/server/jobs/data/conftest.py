@@ -7,8 +7,8 @@ import pytest
 
 from llmosd.jobs.data.ingest import ingest
 from llmosd.jobs.data.preprocess import preprocess
+from llmosd.jobs.data.specs import PreprocessSpec, Recipe
 from llmosd.jobs.messages import IngestSpec, UploadedFile
-from llmosd.jobs.specs import PreprocessSpec, Recipe
 from llmosd.store.datasets import DatasetReader
 
 

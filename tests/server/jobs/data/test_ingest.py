@@ -189,7 +189,7 @@ from pathlib import Path
 from llmosd.jobs.data.ingest import ingest
 from llmosd.jobs.data.preprocess import preprocess
 from llmosd.jobs.messages import IngestSpec, UploadedFile
-from llmosd.jobs.specs import PreprocessSpec, Recipe, SplitSpec
+from llmosd.jobs.data.specs import PreprocessSpec, Recipe, SplitSpec
 
 class Silent:
     def report(self, *_): pass

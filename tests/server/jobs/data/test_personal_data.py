@@ -16,7 +16,7 @@ from llmosd.jobs.data.personal_data import (
     iban_valid,
     luhn,
 )
-from llmosd.jobs.specs import PersonalData
+from llmosd.jobs.data.specs import PersonalData
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -4,7 +4,7 @@ import pytest
 
 from llmosd.errors import InvalidDataset, OperationCancelled
 from llmosd.jobs.data.preprocess import mistyped, split_of
-from llmosd.jobs.specs import NoiseSpec, SplitSpec
+from llmosd.jobs.data.specs import NoiseSpec, SplitSpec
 from llmosd.store.datasets import DatasetReader
 
 SENTENCE = "The quick brown fox jumps over the lazy dog by the river, number"

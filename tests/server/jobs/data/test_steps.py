@@ -7,6 +7,7 @@ import pytest
 
 from llmosd.errors import FeatureUnavailable
 from llmosd.jobs.data import steps
+from llmosd.jobs.data.specs import Recipe
 from llmosd.jobs.data.steps import (
     normalized,
     stop_words,
@@ -14,7 +15,6 @@ from llmosd.jobs.data.steps import (
     without_stop_words,
     word_steps,
 )
-from llmosd.jobs.specs import Recipe
 
 
 def apply(text, **recipe):

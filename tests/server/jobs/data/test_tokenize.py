@@ -7,9 +7,9 @@ from tokenizers import Tokenizer
 
 from llmosd.errors import FeatureUnavailable, InvalidDataset
 from llmosd.jobs.data import tokenize as module
+from llmosd.jobs.data.specs import SplitSpec
 from llmosd.jobs.data.tokenize import TokenizeOptions, tokenize_dataset
 from llmosd.jobs.data.tokenizers import train_tokenizer
-from llmosd.jobs.specs import SplitSpec
 from llmosd.store.datasets import DatasetReader
 
 CHATML = (

@@ -4,8 +4,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from llmosd.errors import InvalidField, OperationCancelled
+from llmosd.jobs.data.specs import SplitSpec
 from llmosd.jobs.data.tokenizers import END, MASK, PAD, UNKNOWN, train_tokenizer
-from llmosd.jobs.specs import SplitSpec
 from llmosd.store.datasets import DatasetReader
 from llmosd.text.vocabulary import Vocabulary
 
