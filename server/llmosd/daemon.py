@@ -71,7 +71,6 @@ class _Daemon:
         self._dataset_store.clean([(record.dataset_id, record.version) for record in known])
         self._evaluation_folders = EvaluationFolders(config.state)
         self._evaluation_folders.clean(catalog.evaluations.names())
-        self._jobs = JobRunner()
         threads = config.threads or device.cpu_count()
         self._jobs = JobRunner(threads)
         self._launcher = LocalLauncher(
