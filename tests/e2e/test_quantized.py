@@ -68,3 +68,19 @@ def test_what_has_no_runner_is_refused(daemon, client, tiny_folders):
     assert [violation.field for violation in caught.value.violations] == ["dtype"]
     assert daemon.residency("gpt2-int8").state == "unloaded"
     client.delete_model("gpt2-int8")
+
+
+def test_other_versions_are_served_in_the_same_type(daemon, client, tiny_folders):
+    """Who says nothing gets what the version before is served in; of a model alone, float32."""
+    name = "kin"
+    daemon.install(name, tiny_folders["tiny-llama"])
+    daemon.install(name, tiny_folders["tiny-llama"])
+    one, two = (f"models/{name}/versions/{number}" for number in (1, 2))
+    client.load_model(one, dtype="int8").result()
+    client.load_model(two).result()
+    assert daemon.residency(two).dtype == "int8"
+    for each in (one, two):
+        client.unload_model(each).result()
+    client.load_model(two).result()
+    assert daemon.residency(two).dtype == "float32"
+    client.delete_model(name, force=True)

@@ -158,7 +158,7 @@ class ModelServicer(PromotionMethods, ExportMethods, model_service_pb2_grpc.Mode
                 pb.LoadModelResponse(
                     version=resources.version(record, self._pool),
                     estimated_bytes=planner.estimate(
-                        record, dtype or planner.dtype_of(record)
+                        record, dtype or self._pool.dtype_of(record)
                     ).total,
                 )
             )

@@ -1,11 +1,12 @@
 """What an engine will be given: device, type, memory, limits; and whether there is room for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from llmosd import device
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import QUANTIZED, check_served
 from llmosd.config import Config
+from llmosd.errors import InvalidField
 from llmosd.ipc.messages import LoadEngine
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
@@ -30,11 +31,32 @@ class Planner:
         cuda = config.device == "cuda" or (config.device == "auto" and device.has_cuda())
         self.device = "cuda" if cuda else "cpu"
 
-    def dtype_of(self, record: VersionRecord) -> str:
-        """Of the arithmetic, where nobody asks for one: the weights' own, if they are quantized."""
+    def dtype_of(self, record: VersionRecord, residents: Iterable[Resident]) -> str:
+        """Of the arithmetic, where nobody asks for one.
+
+        The weights' own, if they are quantized; else that of the model's version that was used last
+        and can be told: a candidate is compared with what is live, and takes its place.
+        """
         if self.device == "cuda":
             return "bfloat16"
-        return record.dtype if record.dtype in QUANTIZED else "float32"
+        if record.dtype in QUANTIZED:
+            return record.dtype
+        kin = [
+            each
+            for each in residents
+            if each.record.model_id == record.model_id
+            and each.record.dtype not in QUANTIZED
+            and self._may_be(record, each.dtype)
+        ]
+        return max(kin, key=lambda each: each.last_use).dtype if kin else "float32"
+
+    def _may_be(self, record: VersionRecord, dtype: str) -> bool:
+        config = self._store.config(record.model_id, record.version, ModelConfig)
+        try:
+            check_served(config, self.device, dtype)
+        except InvalidField:
+            return False
+        return True
 
     @property
     def room(self) -> int:

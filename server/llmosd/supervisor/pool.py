@@ -111,11 +111,15 @@ class ModelPool:
         loaded = [r.handle.pid for r in self._residents.values() if r.handle is not None]
         return loaded + self._launcher.processes()
 
+    def dtype_of(self, record: VersionRecord) -> str:
+        """Of the arithmetic, where nobody asks for one; see Planner."""
+        return self.planner.dtype_of(record, self._residents.values())
+
     def want(self, record: VersionRecord, keep_alive: float | None, dtype: str | None) -> Resident:
         """Note that a version is to be served; the next request loads it."""
         resident = self._residents.get(record.name)
         if resident is None:
-            resident = Resident(record, dtype or self.planner.dtype_of(record))
+            resident = Resident(record, dtype or self.dtype_of(record))
             self._residents[record.name] = resident
         if keep_alive is not None or resident.keep_alive is None:
             chosen = keep_alive if keep_alive is not None else self._config.keep_alive_seconds
