@@ -32,7 +32,7 @@ demo: install ## a model, a daemon, an answer, in one go; later runs need no net
 test: dev lint ## everything that must hold: about twenty minutes, no accelerator
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
+acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 200 ratings learned, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
 	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
 	@LLMOS_STRUCTURED=200 $(BIN)/python -m pytest tests/e2e/test_structured.py
 	@LLMOS_DATASET_GB=1 $(BIN)/python -m pytest -rP tests/server/jobs/data/test_ingest.py -k memory
@@ -43,16 +43,17 @@ acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schem
 	@LLMOS_TABLES=1 $(BIN)/python -m pytest -rP tests/e2e/test_published_tables.py
 	@LLMOS_PROMOTIONS=50 $(BIN)/python -m pytest -rP tests/e2e/test_promote.py -k streams
 	@LLMOS_EXPORT=1 $(BIN)/python -m pytest -rP tests/e2e/test_export.py -k smollm2
+	@LLMOS_LEARN=1 $(BIN)/python -m pytest -rP tests/e2e/test_learning.py
 	@LLMOS_MIXED=1000 $(BIN)/python -m pytest -rP tests/e2e/test_mixed.py
 	@$(MAKE) -s harness
 
-harness: dev ## lm-evaluation-harness, through a daemon and by its own hf backend: the same figures
+harness: dev ## lm-evaluation-harness, through a daemon and by its own hf backend: the same figures; XQuAD before and after a training
 	@test -d build/lm-eval || $(BIN)/python -m venv build/lm-eval
 	@# Its 300 MB stay out of .venv, whose packages it sees.
 	@$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' > build/dev.pth
 	@cp build/dev.pth build/lm-eval/lib/python3*/site-packages/
 	@build/lm-eval/bin/python -m pip install -q --disable-pip-version-check 'lm_eval>=0.4.13,<0.5'
-	@LLMOS_BLIMP=$${LLMOS_BLIMP:-200} build/lm-eval/bin/python -m pytest -rP tests/e2e/test_lm_eval.py
+	@LLMOS_BLIMP=$${LLMOS_BLIMP:-200} LLMOS_XQUAD=$${LLMOS_XQUAD:-120} build/lm-eval/bin/python -m pytest -rP tests/e2e/test_lm_eval.py
 
 lint: dev ## ruff, mypy, buf
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
