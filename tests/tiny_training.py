@@ -11,6 +11,7 @@ from llmosd.jobs.specs import OptimizerSpec, ScheduleSpec, TrainSpec
 from llmosd.jobs.training.batches import Batches, Examples, Rules
 from llmosd.jobs.training.loop import Trainer
 from llmosd.jobs.training.result import ModelFiles
+from llmosd.jobs.training.tracks import Tracks
 from llmosd.objectives.objective import Settings
 from llmosd.objectives.registry import EVERY_TOKEN, OBJECTIVES
 
@@ -134,7 +135,9 @@ def tiny_trainer(spec, network, data, *, validation=None, other=None, events=Non
         objective.shifted, objective.group, spec.objective in EVERY_TOKEN, spec.sequence_length
     )
     held_out = None if validation is None else Examples(validation, rules)
-    batches = Batches(Examples(data, rules), spec)
+    examples = Examples(data, rules)
+    tracks = spec.sampling == "tracks"
+    batches = Tracks(examples, spec.batch_size) if tracks else Batches(examples, spec)
     said = events or (lambda _event: None)
     return Trainer(network, objective, batches, held_out, spec, spec.steps, said)
 

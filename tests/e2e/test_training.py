@@ -301,6 +301,19 @@ def test_divergence_is_no_success(daemon):
             "parameters.evaluate_every",
             {"family": "gpt2", "settings": {"early_stopping.patience": 2}},
         ),
+        ("parameters.sampling", {"family": "gpt2", "settings": {"sampling": "tracks"}}),
+        ("parameters.sampling", {"family": "gpt2", "settings": {"sampling": "all"}}),
+        (
+            "parameters.sampling",
+            {"family": "encoder", "settings": {"sampling": "windows"}},
+        ),
+        (
+            "parameters.sampling",
+            {
+                "family": "gru",
+                "settings": {"sampling": "tracks", "privacy.noise_multiplier": 1},
+            },
+        ),
         ("steps", {"family": "gpt2", "settings": {"steps": "many"}}),
         ("optimiser", {"family": "gpt2", "settings": {"optimiser": "adamw"}}),
     ],

@@ -117,7 +117,7 @@ class TrainModelRequest(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., objective: _Optional[_Union[TrainingObjective, str]] = ..., method: _Optional[_Union[TrainingMethod, str]] = ..., family: _Optional[str] = ..., shape: _Optional[_Mapping[str, float]] = ..., init_from: _Optional[str] = ..., dataset: _Optional[str] = ..., validation_dataset: _Optional[str] = ..., tokenizer_from: _Optional[str] = ..., tokenizer_kind: _Optional[_Union[TokenizerKind, str]] = ..., vocabulary_size: _Optional[int] = ..., teacher: _Optional[str] = ..., parameters: _Optional[_Union[TrainingParameters, _Mapping]] = ..., optimizer: _Optional[_Union[TrainingOptimizer, _Mapping]] = ..., schedule: _Optional[_Union[TrainingSchedule, _Mapping]] = ..., lora: _Optional[_Union[TrainingLora, _Mapping]] = ..., early_stopping: _Optional[_Union[TrainingStopping, _Mapping]] = ..., samples: _Optional[_Iterable[str]] = ..., license: _Optional[str] = ..., request_id: _Optional[str] = ..., latent: _Optional[_Union[TrainingLatent, _Mapping]] = ..., adversarial: _Optional[_Union[TrainingAdversarial, _Mapping]] = ..., privacy: _Optional[_Union[TrainingPrivacy, _Mapping]] = ...) -> None: ...
 
 class TrainingParameters(_message.Message):
-    __slots__ = ("steps", "epochs", "sequence_length", "batch_size", "accumulation", "packing", "clip_norm", "dropout", "label_smoothing", "adversarial_epsilon", "mask_share", "beta", "distill_temperature", "distill_share", "precision", "gradient_checkpointing", "seed", "threads", "log_every", "evaluate_every", "evaluate_rows", "checkpoint_every", "keep_checkpoints", "sample_tokens", "answer_rows")
+    __slots__ = ("steps", "epochs", "sequence_length", "batch_size", "accumulation", "packing", "clip_norm", "dropout", "label_smoothing", "adversarial_epsilon", "mask_share", "beta", "distill_temperature", "distill_share", "precision", "gradient_checkpointing", "seed", "threads", "log_every", "evaluate_every", "evaluate_rows", "checkpoint_every", "keep_checkpoints", "sample_tokens", "answer_rows", "sampling")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class TrainingParameters(_message.Message):
     KEEP_CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_ROWS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
     steps: int
     epochs: float
     sequence_length: int
@@ -168,7 +169,8 @@ class TrainingParameters(_message.Message):
     keep_checkpoints: int
     sample_tokens: int
     answer_rows: int
-    def __init__(self, steps: _Optional[int] = ..., epochs: _Optional[float] = ..., sequence_length: _Optional[int] = ..., batch_size: _Optional[int] = ..., accumulation: _Optional[int] = ..., packing: _Optional[bool] = ..., clip_norm: _Optional[float] = ..., dropout: _Optional[float] = ..., label_smoothing: _Optional[float] = ..., adversarial_epsilon: _Optional[float] = ..., mask_share: _Optional[float] = ..., beta: _Optional[float] = ..., distill_temperature: _Optional[float] = ..., distill_share: _Optional[float] = ..., precision: _Optional[str] = ..., gradient_checkpointing: _Optional[bool] = ..., seed: _Optional[int] = ..., threads: _Optional[int] = ..., log_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., evaluate_rows: _Optional[int] = ..., checkpoint_every: _Optional[int] = ..., keep_checkpoints: _Optional[int] = ..., sample_tokens: _Optional[int] = ..., answer_rows: _Optional[int] = ...) -> None: ...
+    sampling: str
+    def __init__(self, steps: _Optional[int] = ..., epochs: _Optional[float] = ..., sequence_length: _Optional[int] = ..., batch_size: _Optional[int] = ..., accumulation: _Optional[int] = ..., packing: _Optional[bool] = ..., clip_norm: _Optional[float] = ..., dropout: _Optional[float] = ..., label_smoothing: _Optional[float] = ..., adversarial_epsilon: _Optional[float] = ..., mask_share: _Optional[float] = ..., beta: _Optional[float] = ..., distill_temperature: _Optional[float] = ..., distill_share: _Optional[float] = ..., precision: _Optional[str] = ..., gradient_checkpointing: _Optional[bool] = ..., seed: _Optional[int] = ..., threads: _Optional[int] = ..., log_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., evaluate_rows: _Optional[int] = ..., checkpoint_every: _Optional[int] = ..., keep_checkpoints: _Optional[int] = ..., sample_tokens: _Optional[int] = ..., answer_rows: _Optional[int] = ..., sampling: _Optional[str] = ...) -> None: ...
 
 class TrainingOptimizer(_message.Message):
     __slots__ = ("name", "learning_rate", "beta1", "beta2", "epsilon", "momentum", "alpha", "weight_decay", "l2")

@@ -168,8 +168,9 @@ class TrainSpec(
             examples. No step has padding, packed or not.
         sampling: "examples" goes through all of them in a new order each epoch; "windows" draws
             batch_size pieces of sequence_length tokens anywhere in the text, as nanoGPT does
-            (language_model only); "auto": windows for language_model where there are fewer
-            examples than batch_size.
+            (language_model only); "tracks" cuts the text into batch_size tracks, reads them side by
+            side, and carries a recurrent network's state from step to step; "auto": windows for
+            language_model where there are fewer examples than batch_size.
         steps: of the optimizer; 0: `epochs` times the dataset.
         threads: of the worker; fixed for the run, results depend on it in bits.
         evaluate_every, checkpoint_every, log_every: in steps; 0 of the first: at the end only.
@@ -204,7 +205,7 @@ class TrainSpec(
     batch_size: int = 8
     accumulation: int = 1
     packing: bool = True
-    sampling: Literal["auto", "examples", "windows"] = "auto"
+    sampling: Literal["auto", "examples", "windows", "tracks"] = "auto"
     steps: int = 0
     epochs: float = 1.0
     optimizer: OptimizerSpec = OptimizerSpec()

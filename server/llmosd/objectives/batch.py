@@ -6,6 +6,8 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+from llmosd.architectures.trainable.carried import Carry
+
 IGNORED = -100
 """The target of a token that none is asked of."""
 
@@ -26,6 +28,7 @@ class Batch:
             evaluation, the batch's number.
         noise: (examples, draws, latent_size), standard normal.
         tokens_per_example: tokens that are asked for, of the whole step.
+        carry: what examples begin with, and leave; None: they begin from nothing.
     """
 
     ids: Tensor
@@ -39,6 +42,7 @@ class Batch:
     steps: int = 1
     noise: Tensor | None = None
     tokens_per_example: float = 1.0
+    carry: Carry | None = None
 
     def split(self, parts: int, group: int = 1) -> list["Batch"]:
         """At most `parts` batches of about as many tokens, examples in order.
@@ -71,6 +75,7 @@ class Batch:
             examples=self.examples[first:last],
             perturbation=None if self.perturbation is None else self.perturbation[rows],
             noise=None if self.noise is None else self.noise[first:last],
+            carry=None if self.carry is None else self.carry.of(first, last),
         )
 
     def to(self, device: torch.device) -> "Batch":

@@ -34,7 +34,8 @@ class LanguageModel:
     def loss(self, network: Network, batch: Batch) -> Outcome:
         """Sum of cross-entropies; evaluation counts hits of the first guess."""
         rows, targets = wanted_rows(batch)
-        hidden = network(batch.ids, batch.lengths, batch.perturbation)
+        more = {} if batch.carry is None else {"carry": batch.carry}
+        hidden = network(batch.ids, batch.lengths, batch.perturbation, **more)
         if len(rows) < len(hidden):
             hidden = hidden.index_select(0, rows)
         sums = cross_entropy(hidden, network.head, targets, self._smoothing(network))

@@ -15,9 +15,13 @@ class Network(Protocol):
     training: bool
 
     def __call__(
-        self, ids: Tensor, lengths: tuple[int, ...], perturbation: Tensor | None = None
+        self,
+        ids: Tensor,
+        lengths: tuple[int, ...],
+        perturbation: Tensor | None = None,
+        **carry: Any,
     ) -> Tensor:
-        """Hidden states (tokens, hidden)."""
+        """Hidden states (tokens, hidden); see trainable.carried for `carry`."""
 
     @property
     def head(self) -> Any:

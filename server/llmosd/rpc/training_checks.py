@@ -3,6 +3,7 @@
 from llmos.v1 import training_service_pb2 as pb
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.family import Family
+from llmosd.architectures.families.table import families
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import Objective
 from llmosd.store.records import VersionRecord
@@ -47,6 +48,25 @@ def check_counted(request: pb.TrainModelRequest, family: Family) -> None:
             raise InvalidField.of(
                 f"parameters.{given.name}", f"{family.name} is counted, and takes no steps"
             )
+
+
+def check_sampling(objective: Objective, request: pb.TrainModelRequest, family: Family) -> None:
+    """Raise InvalidField where texts are not to be read the way that is asked for."""
+    sampling = request.parameters.sampling
+    if sampling in ("windows", "tracks") and objective != "language_model":
+        raise InvalidField.of(
+            "parameters.sampling", f"{sampling} are of texts, objective language_model"
+        )
+    if sampling != "tracks":
+        return
+    if not family.carries:
+        fit = ", ".join(each.name for each in families().values() if each.carries)
+        raise InvalidField.of(
+            "parameters.sampling",
+            f"tracks carry a state, which networks of family {fit} have; not {family.name}",
+        )
+    if request.HasField("privacy"):
+        raise InvalidField.of("parameters.sampling", "tracks do not go with privacy")
 
 
 # Whose examples learn by themselves: of others a gradient would be of several.

@@ -21,7 +21,7 @@ from llmosd.jobs.specs import (
     StoppingSpec,
     TrainSpec,
 )
-from llmosd.rpc.training_checks import check_counted, check_heads, check_private
+from llmosd.rpc.training_checks import check_counted, check_heads, check_private, check_sampling
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
@@ -91,7 +91,9 @@ class TrainingSpecs:
         base = self._model(request.init_from, "init_from")
         objective = _objective(request, data.kind, base.architecture if base else request.family)
         self._check_base(request, objective, base)
-        check_counted(request, family_of(base.architecture if base else request.family))
+        family = family_of(base.architecture if base else request.family)
+        check_counted(request, family)
+        check_sampling(objective, request, family)
         teacher = self._model(request.teacher, "teacher")
         check_heads(self._store, objective, init_from=base, teacher=teacher)
         values = self._values(request, objective, data, base)

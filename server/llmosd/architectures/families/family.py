@@ -56,6 +56,7 @@ class Family:
         closed_form: its weights are found in one pass over the examples, without steps.
         latent: what it writes hangs on ModelConfig.latent_size numbers, which are found in the
             prompt, or given.
+        carries: its state after a piece of text can begin the next one.
         embeds: how a text's vector is made of its tokens' hidden states where nothing else is
             asked for, "mean", "last" or "first"; "": its rows are no such states.
     """
@@ -76,6 +77,7 @@ class Family:
     starts: bool = False
     closed_form: bool = False
     latent: bool = False
+    carries: bool = False
     embeds: str = ""
 
     def load_network(self) -> Any:

@@ -48,6 +48,7 @@ def _family(name: str, *, gates: int, vectors: int) -> Family:
         sizes=frozenset({"hidden_size", "num_layers", "context_length", "tie_embeddings"}),
         memory=partial(_memory, vectors=vectors),
         adapters=False,
+        carries=True,
         embeds="last",
     )
 

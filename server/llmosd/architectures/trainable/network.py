@@ -123,11 +123,11 @@ class Layered(Network):
         x = self.embed(ids, layout_of(lengths, ids.device))
         return self.through(x if perturbation is None else x + perturbation, lengths)
 
-    def through(self, x: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    def through(self, x: Tensor, lengths: tuple[int, ...], shared: Any = None) -> Tensor:
         """Hidden states (tokens, hidden) after the last norm, of what `embed` makes of tokens."""
         layout = layout_of(lengths, x.device)
         x = functional.dropout(x, self.dropout, self.training)
-        shared = self.shared(layout)
+        shared = self.shared(layout) if shared is None else shared
         for block in self.blocks():
             rest.here(x)
             if self.checkpointing and torch.is_grad_enabled():

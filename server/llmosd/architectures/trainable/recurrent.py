@@ -10,7 +10,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.trainable.layout import Layout
+from llmosd.architectures.trainable.carried import Carried, Carry
+from llmosd.architectures.trainable.layout import Layout, layout_of
 from llmosd.architectures.trainable.network import Layered, Network
 
 _CELLS: dict[str, Callable[[int, int], nn.RNNBase]] = {
@@ -27,8 +28,27 @@ class Recurrent(Layered):
         """Weights are not initialized: see `initialize`."""
         super().__init__(config, dropout)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(_Layer(config, dropout) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(_Layer(config, dropout, at) for at in range(config.num_layers))
         self.add_head()
+
+    def forward(
+        self,
+        ids: Tensor,
+        lengths: tuple[int, ...],
+        perturbation: Tensor | None = None,
+        carry: Carry | None = None,
+    ) -> Tensor:
+        """See Network.forward; with `carry`, examples go on from what earlier ones left."""
+        layout = layout_of(lengths, ids.device)
+        x = self.embed(ids, layout)
+        x = x if perturbation is None else x + perturbation
+        return self.through(x, lengths, self.shared(layout)._replace(carry=carry))
+
+    def carried(self, tracks: int) -> Carried:
+        """See Carrying."""
+        config = self.config
+        vectors = 2 if config.architecture == "lstm" else 1
+        return Carried(config.num_layers, vectors, tracks, config.hidden_size)
 
     @property
     def embedding(self) -> Tensor:
@@ -89,6 +109,7 @@ class Order(NamedTuple):
         sizes: (longest,) int64 on the CPU, examples that reach so far.
         ranks: (examples,) int64, where each example is among them, the longest being first.
         examples: (examples,) int64, the example of each rank.
+        carry: what examples begin with, and leave.
     """
 
     tokens: Tensor
@@ -96,6 +117,7 @@ class Order(NamedTuple):
     sizes: Tensor
     ranks: Tensor
     examples: Tensor
+    carry: Carry | None = None
 
 
 def in_time(positions: Tensor) -> Order:
@@ -114,13 +136,31 @@ def in_time(positions: Tensor) -> Order:
 
 
 class _Layer(nn.Module):
-    def __init__(self, config: ModelConfig, dropout: float) -> None:
+    def __init__(self, config: ModelConfig, dropout: float, number: int) -> None:
         super().__init__()
+        self.number = number
         self.rnn = _CELLS[config.architecture](config.hidden_size, config.hidden_size)
         self.dropout = dropout
 
     def forward(self, x: Tensor, layout: Layout, shared: Order) -> Tensor:
         del layout
         packed = PackedSequence(x.index_select(0, shared.tokens), shared.sizes)
-        out: Tensor = self.rnn(packed)[0].data
-        return functional.dropout(out.index_select(0, shared.places), self.dropout, self.training)
+        out, left = self.rnn(packed, self._begun(x, shared))
+        if shared.carry is not None:
+            states = torch.cat(left) if isinstance(left, tuple) else left
+            shared.carry.states.end(self.number, _tracks(shared, shared.carry.ends), states)
+        places = out.data.index_select(0, shared.places)
+        return functional.dropout(places, self.dropout, self.training)
+
+    def _begun(self, x: Tensor, shared: Order) -> Tensor | tuple[Tensor, ...] | None:
+        """The first states, as torch's cells take them; None: nothing."""
+        if shared.carry is None:
+            return None
+        tracks = _tracks(shared, shared.carry.begins)
+        states = shared.carry.states.begin(self.number, tracks).to(x.dtype)
+        return states if len(states) == 1 else tuple(each.unsqueeze(0) for each in states)
+
+
+def _tracks(order: Order, tracks: tuple[int, ...]) -> Tensor:
+    """(examples,) int64 in the order of ranks."""
+    return torch.tensor(tracks, device=order.examples.device)[order.examples]

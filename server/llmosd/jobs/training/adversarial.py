@@ -65,6 +65,7 @@ class AdversarialTrainer(Trainer):
         self._game: AdversarialSpec = spec.adversarial
         self._oracle = oracle
         self._begin = begin
+        self._real = batches
         longest = int(batches.examples.lengths.max())
         self._policy = Policy(network, begin, end, longest)
         self._judge = Judge(network.config, self._game, spec)
@@ -208,7 +209,7 @@ class AdversarialTrainer(Trainer):
         """One step of the discriminator: as many real sequences as drawn ones."""
         step = self.run.step << 8 | (number + 1)
         drawn = self._policy.draw(self._spec.batch_size, self._generator(GAME, step))
-        real = self._batches.at(step).to(self._device)
+        real = self._real.at(step).to(self._device)
         seed = seed_of(self._spec.seed, GAME, step)
         return self._judge.learn(real, drawn.ids, drawn.lengths, seed)
 

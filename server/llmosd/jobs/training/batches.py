@@ -83,10 +83,9 @@ class Examples:
             labels = torch.from_numpy(np.ascontiguousarray(self.data.labels[sources]))
         return self._laid(spans, labels, tuple(int(source) for source in sources))
 
-    def windows(self, starts: NDArray[np.int64]) -> Batch:
-        """The `rules.length` tokens from each of these places on."""
-        end = self.rules.length + 1
-        return self._laid([(start, start + end) for start in starts], None, ())
+    def between(self, spans: list[tuple[int, int]]) -> Batch:
+        """The tokens from each of these places to the other, the last one a target alone."""
+        return self._laid(spans, None, ())
 
     def _laid(
         self,
@@ -171,7 +170,8 @@ class Batches:
             chosen = draw(0, self._places[1][-1], self._count)
             document = np.searchsorted(self._places[1], chosen, side="right") - 1
             starts = self._places[0][document] + chosen - self._places[1][document]
-            return self.examples.windows(starts)
+            length = self.examples.rules.length + 1
+            return self.examples.between([(start, start + length) for start in starts])
         epoch, index = divmod(step, self.steps_per_epoch)
         order, cuts = self._order(epoch)
         chosen = order[cuts[index] : cuts[index + 1]]

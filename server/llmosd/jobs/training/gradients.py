@@ -22,8 +22,9 @@ class Gradients:
     def accumulate(self, batch: Batch, objective: Objective, count: int) -> dict[str, float]:
         """Add to every parameter's gradient; returns means of the metrics over the batch."""
         self._objective = objective
-        sums: dict[str, float] = {}
-        for part in batch.split(self._spec.accumulation, objective.group):
+        # Tracks that have come to the end of their documents have nothing to say.
+        sums: dict[str, float] = {} if batch.lengths else {"loss": 0.0}
+        for part in batch.split(self._spec.accumulation, objective.group) if batch.lengths else ():
             for name, value in self._learn(part, count).metrics.items():
                 sums[name] = sums.get(name, 0.0) + value / count
         return sums

@@ -23,8 +23,10 @@ def check_health(
 ) -> None:
     """Raise TrainingDiverged unless every weight is finite and the loss is what it should be.
 
-    From scratch: no worse than guessing. Else: no worse than before. A classifier may have a worse
-    loss, as it grows too sure of its guesses, where more of them are right.
+    From scratch: no worse than guessing, and not the same to the last digit, which is what a
+    network says that no longer tells one input from another. Else: no worse than before. A
+    classifier may have a worse loss, as it grows too sure of its guesses, where more of them are
+    right.
 
     Args:
         network: what would be published.
@@ -43,6 +45,10 @@ def check_health(
     if not before and guess is not None and loss > guess * (1 + _SLACK):
         raise TrainingDiverged(
             f"the loss is {loss:.4g}; guessing has {guess:.4g}", metadata={"loss": f"{loss:.6g}"}
+        )
+    if not before and guess is not None and math.isclose(loss, guess, rel_tol=1e-7):
+        raise TrainingDiverged(
+            f"the loss is that of guessing, {guess:.4g}: the network says the same of everything"
         )
     if before and loss > before["loss"] * (1 + _SLACK):
         raise TrainingDiverged(

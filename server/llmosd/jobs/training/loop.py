@@ -10,11 +10,13 @@ import msgspec
 import torch
 from torch import Tensor
 
+from llmosd.architectures.trainable.carried import Carried
 from llmosd.architectures.trainable.network import ClosedForm, Labelled, Network
 from llmosd.errors import InvalidField, TrainingDiverged
 from llmosd.jobs.specs import TrainSpec
-from llmosd.jobs.training.batches import Batches, Examples, evaluation_batches
+from llmosd.jobs.training.batches import Batches, Examples
 from llmosd.jobs.training.checkpoint import Loaded, RunState
+from llmosd.jobs.training.evaluator import Evaluator, nothing_carried
 from llmosd.jobs.training.events import Evaluation, Events, Warned
 from llmosd.jobs.training.gradients import Gradients
 from llmosd.jobs.training.health import check_health
@@ -22,39 +24,40 @@ from llmosd.jobs.training.meter import Meter
 from llmosd.jobs.training.optimizers import Optimizers
 from llmosd.jobs.training.privacy import PrivateGradients, epsilon
 from llmosd.jobs.training.schedules import learning_rate
-from llmosd.jobs.training.seeds import DROPOUT, EVALUATION, MASKING, seed_of
+from llmosd.jobs.training.seeds import DROPOUT, MASKING, seed_of
+from llmosd.jobs.training.tracks import Tracks
 from llmosd.objectives.batch import Batch
-from llmosd.objectives.objective import Objective, Summarizing
+from llmosd.objectives.objective import Objective
 
 _FORGIVEN = 100
 """Finite steps after which an earlier one that was not is forgotten."""
-_EVALUATED_TOKENS = 4096
 _KEPT_LOSSES = 100
+_CARRIED = "carried"
 
 
 class Trainer:
     """A network, what it minimizes, and the data.
 
-    A step depends on the parameters, the optimizer's state, the seed and the step's number, and on
-    nothing else: so `state` and `restore` at any step change no bit of what follows.
+    A step depends on the parameters, the optimizer's state, the seed, the step's number and what
+    tracks carry, and on nothing else: so `state` and `restore` at any step change no bit of what
+    follows.
     """
 
     def __init__(
         self,
         network: Network,
         objective: Objective,
-        batches: Batches,
+        batches: Batches | Tracks,
         validation: Examples | None,
         spec: TrainSpec,
         steps: int,
         events: Events,
     ) -> None:
-        """`steps` are those of the whole run."""
+        """`steps` are those of the whole run; a network that is given Tracks is Carrying."""
         self.network = network
         self.run = RunState()
         self.steps = steps
         self.rollback: Callable[[], Loaded] | None = None
-        self.judge: Callable[[Network], dict[str, float]] | None = None
         self._objective = objective
         self._batches = batches
         self._validation = validation
@@ -67,6 +70,12 @@ class Trainer:
             self._gradients = PrivateGradients(network, spec, spec.privacy)
             self.run.secret = secrets.randbits(63)
         self._meter = Meter(events, spec.log_every, steps)
+        self._evaluator = Evaluator(
+            network, objective, spec, self._prepared, self._gradients.autocast
+        )
+        self._carried: Carried | None = None
+        if isinstance(batches, Tracks):
+            self._carried = nothing_carried(network, batches, spec.device)
 
     @property
     def done(self) -> bool:
@@ -94,10 +103,14 @@ class Trainer:
         rate *= run.rate_scale
         if math.isfinite(sums["loss"]) and math.isfinite(norm):
             self._optimizers.step(rate)
+            if self._carried is not None:
+                self._carried.advance()
             run.good_steps += 1
             run.losses = [*run.losses, sums["loss"]][-_KEPT_LOSSES:]
         else:
             self._optimizers.zero_grad()
+            if self._carried is not None:
+                self._carried.forget()
             if not self._skips(batch):
                 return
         self._optimizers.zero_grad()
@@ -107,6 +120,10 @@ class Trainer:
         run.seconds += taken
         self._meter.add(run, sums, rate, norm, len(batch.ids), taken)
 
+    def judged_by(self, judge: Callable[[Network], dict[str, float]]) -> None:
+        """Evaluations have its metrics, too."""
+        self._evaluator.judge = judge
+
     def evaluate(self) -> dict[str, float]:
         """Means over the validation rows, each once, in order; nothing random changes.
 
@@ -115,39 +132,16 @@ class Trainer:
         if self._validation is None:
             losses = self.run.losses
             return ({"loss": sum(losses) / len(losses)} if losses else {}) | self._spent()
-        return self._means(self._validation, self._spec.evaluate_rows) | self._spent()
+        return self._evaluator.means(self._validation, self._spec.evaluate_rows) | self._spent()
 
     def _spent(self) -> dict[str, float]:
         """What the steps so far have told of single examples, where that is counted."""
         how = self._spec.privacy
         if how is None:
             return {}
+        assert isinstance(self._batches, Batches)
         rate = self._batches.rate
         return {"epsilon": epsilon(how.noise_multiplier, rate, self.run.step, how.delta)}
-
-    def _means(self, examples: Examples, rows: int) -> dict[str, float]:
-        """Over the first `rows` of the examples; 0: all."""
-        self.network.eval()
-        sums: dict[str, float] = {}
-        more: dict[str, Tensor] = {}
-        count = 0
-        with torch.no_grad(), self._gradients.autocast():
-            for number, batch in enumerate(_batches(examples, rows)):
-                ready = self._prepared(batch, EVALUATION, number, 1)
-                outcome = self._objective.loss(self.network, ready)
-                count += outcome.count
-                for name, value in outcome.metrics.items():
-                    sums[name] = sums.get(name, 0.0) + value
-                for name, tensor in outcome.sums.items():
-                    more[name] = more.get(name, 0) + tensor
-        means = {name: value / max(1, count) for name, value in sums.items()}
-        if more and isinstance(self._objective, Summarizing):
-            means |= self._objective.summarize(more)
-        if self._objective.words:
-            means["perplexity"] = math.exp(min(means["loss"], 700.0))
-        if self.judge is not None:
-            means |= self.judge(self.network)
-        return means
 
     def record(self, metrics: dict[str, float]) -> bool:
         """Note what an evaluation said, and say so; True where it is the best so far."""
@@ -186,18 +180,24 @@ class Trainer:
         return len(since) >= stopping.patience
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], RunState]:
-        """Weights that are trained, the optimizer's tensors, and the rest."""
+        """Weights that are trained, other tensors that a step depends on, and the rest."""
         weights = {
             name: each.detach()
             for name, each in self.network.named_parameters()
             if each.requires_grad
         }
-        return weights, self._optimizers.state(), msgspec.structs.replace(self.run)
+        tensors = self._optimizers.state()
+        if self._carried is not None:
+            tensors[_CARRIED] = self._carried.state().clone()
+        return weights, tensors, msgspec.structs.replace(self.run)
 
     def restore(self, loaded: Loaded) -> None:
         """Go on from what `state` gave."""
         self.load_weights(loaded.weights)
-        self._optimizers.restore(loaded.optimizer)
+        tensors = dict(loaded.optimizer)
+        if self._carried is not None:
+            self._carried.restore(tensors.pop(_CARRIED))
+        self._optimizers.restore(tensors)
         self.run = loaded.state
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
@@ -213,14 +213,14 @@ class Trainer:
         run, examples = self.run, self._batches.examples
 
         def labelled() -> Iterator[Labelled]:
-            for batch in _batches(examples, 0):
+            for batch in self._evaluator.batches(examples, 0):
                 own = batch.to(self._device)
                 assert own.labels is not None
                 run.tokens += len(own.ids)
                 yield own.ids, own.lengths, own.labels
 
         network.fit(labelled())
-        means = self._means(examples, 0)
+        means = self._evaluator.means(examples, 0)
         run.losses = [means["loss"]]
         run.step = self.steps
         taken = time.perf_counter() - began
@@ -235,6 +235,9 @@ class Trainer:
         return self._objective.prepare(self.network, moved, generator, parts)
 
     def _batch(self) -> Batch:
+        if isinstance(self._batches, Tracks):
+            assert self._carried is not None
+            return self._batches.at(self.run.step, self._carried)
         if not isinstance(self._gradients, PrivateGradients):
             return self._batches.at(self.run.step)
         self._gradients.secret = self.run.secret
@@ -275,9 +278,3 @@ class Trainer:
 
     def _warn(self, message: str) -> None:
         self._events(Warned(step=self.run.step, message=message))
-
-
-def _batches(examples: Examples, rows: int) -> Iterator[Batch]:
-    """Every example once, in order; `rows` of them at most, 0: all."""
-    size = max(1, _EVALUATED_TOKENS // examples.rules.length)
-    return evaluation_batches(examples, rows, size)

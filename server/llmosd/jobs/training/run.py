@@ -30,6 +30,7 @@ from llmosd.jobs.training.loop import Trainer
 from llmosd.jobs.training.result import ModelFiles, write_result
 from llmosd.jobs.training.samples import sample
 from llmosd.jobs.training.seeds import SAMPLES, seed_of
+from llmosd.jobs.training.tracks import Tracks
 from llmosd.objectives.registry import EVERY_TOKEN
 from llmosd.store.manifest import GenerationDefaults, digest_of
 
@@ -104,8 +105,8 @@ class _Run:
         self._checkpoints = Checkpoints(folder / CHECKPOINTS, run=run, keep=spec.keep_checkpoints)
         self._trainer.rollback = self._last
         if spec.answer_rows:
-            self._trainer.judge = Answers(
-                validation, self._tokenizer, self._generation, spec.answer_rows
+            self._trainer.judged_by(
+                Answers(validation, self._tokenizer, self._generation, spec.answer_rows)
             )
         self._saved = -1
 
@@ -178,12 +179,15 @@ class _Run:
             spec.objective in EVERY_TOKEN,
             spec.sequence_length,
         )
-        batches = Batches(Examples(data, rules), spec)
+        examples = Examples(data, rules)
         held_out = None if validation is None else Examples(validation, rules)
         network = self._parts.network
-        steps = spec.steps or max(1, round(spec.epochs * batches.steps_per_epoch))
-        if isinstance(network, ClosedForm):
-            steps = 1
+        if spec.sampling == "tracks":
+            tracks = Tracks(examples, spec.batch_size)
+            steps = _steps(spec, tracks.steps_per_epoch)
+            return Trainer(network, objective, tracks, held_out, spec, steps, self._events)
+        batches = Batches(examples, spec)
+        steps = 1 if isinstance(network, ClosedForm) else _steps(spec, batches.steps_per_epoch)
         if spec.adversarial is None:
             return Trainer(network, objective, batches, held_out, spec, steps, self._events)
         tokens = self._generation
@@ -243,6 +247,10 @@ class _Run:
                 seed=seed_of(self._spec.seed, SAMPLES, step << 16 | number),
             )
             self._events(Sample(step=step, prompt=prompt, text=text))
+
+
+def _steps(spec: TrainSpec, per_epoch: int) -> int:
+    return spec.steps or max(1, round(spec.epochs * per_epoch))
 
 
 def _emptied(folder: Path) -> Path:

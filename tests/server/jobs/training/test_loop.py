@@ -31,7 +31,7 @@ from tiny_training import (
 
 
 def trainer_of(spec, data=None, *, dropout=0.0, **changes):
-    kind = {"masked_language_model": "encoder", "vae": "vae"}.get(spec.objective, "llama")
+    kind = {"masked_language_model": "encoder", "vae": "vae"}.get(spec.objective, spec.family)
     config = tiny_config(kind)
     if kind == "vae":
         config = tiny_config(kind, latent_size=6, encoder_layers=1, start_id=START)
@@ -82,6 +82,11 @@ CASES = {
         0.1,
         tiny_sentences(),
     ),
+    "tracks": (
+        {"family": "lstm", "sequence_length": 16, "sampling": "tracks"},
+        0.1,
+        tiny_text(400),
+    ),
     "accumulated": ({"objective": "sft", "accumulation": 3}, 0.2, tiny_data()),
 }
 
@@ -128,12 +133,17 @@ def _forget_moments(trainer):
     trainer._optimizers.restore({})
 
 
+def _forget_carried(trainer):
+    trainer._carried.forget()
+
+
 @pytest.mark.parametrize(("case", "forget"), [
     ("dropout", _forget_position),
     ("dropout", _forget_randomness),
     ("dropout", _forget_moments),
     ("masks", _forget_randomness),
     ("windows", _forget_position),
+    ("tracks", _forget_carried),
 ])  # fmt: skip
 def test_the_comparison_would_notice(case, forget):
     """The control: without the position, the random numbers or the moments, bits differ."""
@@ -303,6 +313,9 @@ def test_health():
     check_health(network, {"loss": 6.0}, {"loss": 7.0}, math.log(50))
     with pytest.raises(TrainingDiverged, match=r"guessing has 3\.912"):
         check_health(network, {"loss": 4.2}, {}, math.log(50))
+    with pytest.raises(TrainingDiverged, match="says the same"):
+        check_health(network, {"loss": math.log(50) + 6e-8}, {}, math.log(50))
+    check_health(network, {"loss": math.log(50) + 1e-5}, {}, math.log(50))
     with pytest.raises(TrainingDiverged, match="was 2 before"):
         check_health(network, {"loss": 2.5}, {"loss": 2.0}, math.log(50))
     with pytest.raises(TrainingDiverged):
