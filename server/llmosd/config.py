@@ -57,7 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_jobs: training and other jobs that run at once; more wait.
         spare_engine: keep a process ready for the next model; loading is faster by a second or two.
         keep_alive_seconds: idle time until a model is unloaded; negative: never.
-        heartbeat_timeout_seconds: an engine silent for longer is killed and started again.
+        heartbeat_timeout_seconds: an engine silent and idle for longer is killed and started again;
+            one that computes after six times as long.
         load_timeout_seconds: the same while it loads.
         drain_seconds: how long running generations may go on when a model or the daemon stops.
         max_upload_bytes: of one model.

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from llmosd import device
 from llmosd.errors import EngineLost, LlmosError, ModelLoadFailed
 from llmosd.ipc import ChannelClosed, Child, Failure
 from llmosd.ipc.messages import (
@@ -30,6 +31,9 @@ from llmosd.supervisor.admission import Admission
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 5.0
+_LOOKS = 4  # per heartbeat timeout
+_PATIENCE = 6  # heartbeat timeouts of a process that computes
+_BUSY = 0.05  # of one processor
 # Why an engine refuses a request by its own fault, not the request's or the moment's.
 _FAULTS = frozenset({"INTERNAL", "DATA_CORRUPT"})
 
@@ -75,6 +79,8 @@ class EngineHandle:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self._reason = "ended"
+        self._heard = asyncio.get_running_loop().time()
         self._pump = asyncio.create_task(self._run())
 
     @classmethod
@@ -169,23 +175,43 @@ class EngineHandle:
 
     async def _run(self) -> None:
         """Take frames until the process ends or falls silent."""
-        reason = "ended"
-        try:
+        loop = asyncio.get_running_loop()
+        watch = asyncio.create_task(self._watch(loop))
+        with contextlib.suppress(ChannelClosed):
             while True:
-                async with asyncio.timeout(self._limits.heartbeat_timeout):
-                    self._take(await self._child.channel.receive())
-        except ChannelClosed:
-            pass
-        except TimeoutError:
-            reason = "silent"
+                message = await self._child.channel.receive()
+                self._heard = loop.time()
+                self._take(message)
+        watch.cancel()
         self._child.kill()
         code = await self._child.ended()
         if not self._stopping:
-            _log.error("engine_lost", engine=self._child.name, reason=reason, status=code)
+            _log.error("engine_lost", engine=self._child.name, reason=self._reason, status=code)
             self.ended += len(self._listeners)
             self.faults += len(self._listeners)
             self._fail_all(EngineLost("the model's process was lost; try again", retry_after=1.0))
             self.on_lost()
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End a process that has been silent for too long; one that computes may take longer.
+
+        A large step on a busy machine may take longer than a heartbeat; killing what computes
+        would only make it compute the same again.
+        """
+        limit = self._limits.heartbeat_timeout
+        seen, used = loop.time(), device.cpu_seconds(self._child.pid)
+        while True:
+            await asyncio.sleep(limit / _LOOKS)
+            now, now_used = loop.time(), device.cpu_seconds(self._child.pid)
+            computes = now_used - used > _BUSY * (now - seen)
+            if now - seen > limit / 2:  # this process was held up itself, and has not listened
+                self._heard = now
+            seen, used = now, now_used
+            silent = now - self._heard
+            if silent > limit * (_PATIENCE if computes else 1):
+                self._reason = "silent"
+                self._child.kill()
+                return
 
     def _take(self, message: object) -> None:
         if isinstance(message, StepResult):

@@ -1,9 +1,13 @@
 """What an engine's handle counts: requests that ended, and those that the engine is to blame for."""
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
+from llmosd import device
 from llmosd.errors import InternalError, InvalidField
 from llmosd.ipc import ChannelClosed, Failure
 from llmosd.ipc.messages import (
@@ -83,3 +87,44 @@ TOKEN = StepResult([TokenOut(1, 0, 5, "length")], [], STATS)
 ])  # fmt: skip
 def test_counts(said, requests, stops, expected):
     assert asyncio.run(counts(*said, requests=requests, stops=stops)) == expected
+
+
+class Process(Child):
+    """A real one, that never says anything."""
+
+    def __init__(self, code):
+        super().__init__()
+        self.process = subprocess.Popen([sys.executable, "-c", code])
+        self.pid = self.process.pid
+
+    def kill(self):
+        self.process.kill()
+        self.says.put_nowait(None)
+
+    async def ended(self):
+        return self.process.wait()
+
+
+async def lived(code, seconds):
+    """Whether a process that runs this outlives so many seconds of silence; the timeout is 0.4."""
+    child = Process(code)
+    limits = HandleLimits(max_generations=9, heartbeat_timeout=0.4, load_timeout=60.0)
+    handle = EngineHandle(child, Ready("", "cpu", "float32", 1, 1, 1), ORDER, limits)
+    done, _ = await asyncio.wait({handle._pump}, timeout=seconds)
+    if not done:
+        child.kill()
+        await handle._pump
+    return not done, handle._reason
+
+
+def test_silent():
+    """Who does nothing is killed soon; who computes is let finish a long step, and not for ever."""
+    sleeps, spins = "import time; time.sleep(60)", "while True: pass"
+    assert asyncio.run(lived(sleeps, 20)) == (False, "silent")
+    assert asyncio.run(lived(spins, 1.5)) == (True, "ended")
+    assert asyncio.run(lived(spins, 60)) == (False, "silent")
+
+
+def test_cpu_seconds():
+    assert device.cpu_seconds(os.getpid()) == pytest.approx(sum(os.times()[:2]), abs=0.1)
+    assert device.cpu_seconds(2**22 + 1) == 0
