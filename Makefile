@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0 $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
 IMAGE := build/llmos.binpb
 
-.PHONY: help install dev demo test acceptance harness lint protos baseline bench wheel clean
+.PHONY: help install dev demo test acceptance harness lint protos baseline bench wheel deb clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -75,6 +75,9 @@ bench: dev ## against peers, side by side
 
 wheel: dev ## dist/*.whl
 	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+deb: wheel ## dist/*.deb, for Debian: the daemon with its environment, its units, its manual
+	@$(BIN)/python packaging/deb.py $$(ls -t dist/*.whl | head -1) $(TORCH)
 
 clean: ## all but the sources
 	rm -rf $(VENV) build dist

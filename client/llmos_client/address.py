@@ -44,8 +44,14 @@ def resolve(given: str | None = None, environ: Mapping[str, str] = os.environ) -
     if environ.get(ENVIRONMENT):
         return parse(environ[ENVIRONMENT], ENVIRONMENT)
     candidates = usual_sockets(environ)
-    chosen = next((path for path in candidates if os.path.exists(path)), candidates[0])  # noqa: PTH110 - Path.exists raises where a folder may not be entered
+    chosen = next((path for path in candidates if _may_be_there(path)), candidates[0])
     return Address(f"unix:{chosen}", "default", chosen)
+
+
+def _may_be_there(path: Path) -> bool:
+    """Also where its folder may not be entered: then that is said, not that nobody is there."""
+    closed = path.parent.is_dir() and not os.access(path.parent, os.X_OK)
+    return closed or os.path.exists(path)  # noqa: PTH110 - Path.exists raises in such a folder
 
 
 def usual_sockets(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:

@@ -49,3 +49,14 @@ def test_relative_and_home_paths(monkeypatch, tmp_path):
 def test_anything_else_is_refused(text):
     with pytest.raises(InvalidAddressError, match="neither unix:PATH nor HOST:PORT"):
         parse(text, "given")
+
+
+def test_a_closed_folder_is_not_passed_over(home, monkeypatch):
+    """Where the system's daemon may be, but one is not in its group, that is what one hears."""
+    folder = home / "run"
+    folder.mkdir()
+    monkeypatch.setattr("llmos_client.address.SYSTEM_SOCKET", folder / "llmosd.sock")
+    assert str(resolve(None, {}).socket).endswith("home/.local/state/llmos/llmosd.sock")
+    # Root, who may run this, may enter every folder.
+    monkeypatch.setattr("os.access", lambda path, _mode: path != folder)
+    assert resolve(None, {}).socket == folder / "llmosd.sock"

@@ -127,7 +127,7 @@ def test_a_socket_of_others(llmos, home, monkeypatch):
         gone.bind(str(path))
     monkeypatch.setattr(os, "access", lambda *_: False)
     ran = llmos("ps", "--address", f"unix:{path}")
-    assert "you may not open it: ask for the group" in ran.err
+    assert "you may not open it: ask to join the group" in ran.err
 
 
 def test_a_port_that_nobody_listens_on(llmos, home):

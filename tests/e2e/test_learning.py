@@ -95,7 +95,9 @@ def test_two_hundred_ratings(tmp_path, smollm2_gguf):
             rate(client)
             replay(client, tmp_path / "own.jsonl")
             long = words(client)
-            settings = {"epochs": 1, "batch_size": 8, "sequence_length": 256}
+            settings = {
+                "epochs": 2, "batch_size": 8, "sequence_length": 256, "optimizer.learning_rate": 5e-4,
+            }  # fmt: skip
             job = client.learn_from_feedback(
                 "smollm2", settings=settings, replay="own", max_metric_regression=0.02, promote=True
             )

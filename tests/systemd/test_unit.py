@@ -58,13 +58,23 @@ def test_verify_accepts_the_nightly_units(unit, tmp_path):
 
 @NO_SYSTEMD
 def test_exposure(unit):
-    """systemd's own score of the hardening is below 1.5 of 10."""
+    """systemd's own score of the hardening, of 10: at most 1.0, with the drop-in for GPUs 1.5."""
+    assert exposure(unit, 10) <= 1.0
+    drop_in = (SYSTEMD / "llmosd-gpu.conf").read_text().partition("[Service]")[2]
+    unit.write_text(unit.read_text().replace("[Install]", f"{drop_in}\n[Install]"))
+    assert exposure(unit, 15) <= 1.5
+    # The control: what the score is of a unit that hides and forbids nothing.
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    assert exposure(unit, 100) > 9
+
+
+def exposure(unit, threshold):
     result = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--threshold=15", str(unit)],
+        ["systemd-analyze", "security", "--offline=yes", f"--threshold={threshold}", str(unit)],
         capture_output=True, text=True,
     )  # fmt: skip
-    print(result.stdout.splitlines()[-1])
     assert result.returncode == 0, result.stdout[-2000:]
+    return float(re.search(r"(\d+\.\d)", result.stdout.splitlines()[-1])[1])
 
 
 def test_unit_does_not_break_compilers():

@@ -52,6 +52,7 @@ _COMMANDS = {
     "certs": "certs",
     "status": "status",
     "serve": "serve",
+    "install": "install",
     "version": "version",
 }
 

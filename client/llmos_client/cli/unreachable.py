@@ -47,7 +47,11 @@ def _socket_state(path: Path) -> str:
     except FileNotFoundError:
         return "The socket does not exist: the daemon is not running, or listens elsewhere."
     except PermissionError:
-        return f"You may not look into {path.parent}: ask to join the group that may."
+        group = _group(path.parent.stat().st_gid)
+        return (
+            f"You may not look into {path.parent}: ask to join the group {group}"
+            f" (usermod -aG {group} {_user(os.getuid())}), and log in again."
+        )
     except OSError as error:
         return f"The socket cannot be looked at: {error.strerror}."
     if not stat.S_ISSOCK(state.st_mode):
@@ -56,7 +60,7 @@ def _socket_state(path: Path) -> str:
     if not os.access(path, os.W_OK):
         return (
             f"The socket is there ({who}), and you may not open it:"
-            f" ask for the group {_group(state.st_gid)}."
+            f" ask to join the group {_group(state.st_gid)}, and log in again."
         )
     return f"The socket is there ({who}), and you may open it, but nobody listens on it any more."
 
