@@ -51,6 +51,9 @@ _COMMANDS = {
     "token": "token",
     "certs": "certs",
     "status": "status",
+    "doctor": "doctor",
+    "metrics": "metrics",
+    "log-level": "log_level",
     "serve": "serve",
     "version": "version",
 }
