@@ -85,6 +85,13 @@ class DaemonProcess:
             return False
 
 
+def llmos(address: str, *arguments: str) -> subprocess.CompletedProcess:
+    """The command line in a process of its own."""
+    code = "from llmos_client.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *arguments, "--address", address]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def wait_for(condition, seconds: float, explain=lambda: "") -> None:
     """Poll until `condition()` holds; fail with `explain()` after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -54,3 +54,11 @@ class Scrape:
     def labels(self, name, label):
         """The values that a label has."""
         return {sample.labels[label] for sample in self.samples if sample.name == name}
+
+
+def scrape(daemon):
+    """A daemon whose metrics_listen is m.sock in its folder."""
+    status, headers, text = get(UnixConnection(daemon.folder / "m.sock"))
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return Scrape(text)

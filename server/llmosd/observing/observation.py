@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from llmosd.config import Config
@@ -22,6 +23,7 @@ from llmosd.store.catalog import Catalog
 from llmosd.supervisor.pool import ModelPool
 
 _ALL = 1_000_000
+_CLOSE_SECONDS = 5.0
 
 
 class Observation:
@@ -75,7 +77,10 @@ class Observation:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._lag_task
         await self.endpoint.close()
-        await asyncio.to_thread(self.tracing.close)
+        # A thread that nobody joins: a collector that hangs does not keep the daemon.
+        closing = threading.Thread(target=self.tracing.close, name="spans", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, _CLOSE_SECONDS)
 
     def _versions(self) -> list[str]:
         return [record.name for record in self._catalog.versions(None, _ALL)]
