@@ -4,7 +4,7 @@ Gauges are there while a model is in memory. Counters go on when its process is 
 ended processes had counted is added to what the present one says.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 
 from prometheus_client import Metric
@@ -55,10 +55,10 @@ _READ = {path: attrgetter(path) for _, paths in _COUNTERS.values() for path in p
 class EngineCollector(Collector):
     """Collects from a pool's engines."""
 
-    def __init__(self, pool: ModelPool, versions: Callable[[], Collection[str]]) -> None:
-        """`versions` names all that are installed; what ended counts for those only."""
+    def __init__(self, pool: ModelPool, installed: Callable[[str], bool]) -> None:
+        """`installed` says whether a version still is; what others counted is forgotten."""
         self._pool = pool
-        self._versions = versions
+        self._installed = installed
         self._ended: dict[str, dict[str, int]] = {}
         pool.on_engine_ended = self.ended
 
@@ -82,9 +82,7 @@ class EngineCollector(Collector):
         yield restarts
 
     def _counters(self, residents: list[Resident]) -> Iterable[Metric]:
-        if self._ended:
-            installed = set(self._versions())
-            self._ended = {name: n for name, n in self._ended.items() if name in installed}
+        self._ended = {name: n for name, n in self._ended.items() if self._installed(name)}
         running = {r.record.name: r.handle for r in residents if r.handle is not None}
         for name, (text, paths) in _COUNTERS.items():
             labels = (*_MODEL, *_FURTHER.get(name, ()))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from llmosd.config import Config
+from llmosd.errors import LlmosError
 from llmosd.observing.call_metrics import CallMetrics
 from llmosd.observing.check import Check
 from llmosd.observing.engine_metrics import EngineCollector
@@ -20,9 +21,9 @@ from llmosd.observing.tracing import Tracing
 from llmosd.observing.work_checks import work_checks
 from llmosd.operations.journal import Journal
 from llmosd.store.catalog import Catalog
+from llmosd.store.names import ModelRef
 from llmosd.supervisor.pool import ModelPool
 
-_ALL = 1_000_000
 _CLOSE_SECONDS = 5.0
 
 
@@ -44,7 +45,7 @@ class Observation:
         self.lag = LoopLag(self.metrics.registry)
         self.tracing = Tracing(config.otlp_endpoint)
         self.metrics.add(
-            EngineCollector(pool, self._versions),
+            EngineCollector(pool, self._installed),
             OperationCollector(journal),
             MachineCollector(config.state, processes),
         )
@@ -57,7 +58,7 @@ class Observation:
 
     async def text(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics as text, and its content type; see MetricRegistry."""
-        self.requests.keep({record.model_id for record in self._catalog.models(_ALL)})
+        self.requests.prune(self._installed)
         return await self.metrics.text(accept)
 
     async def checks(self) -> list[Check]:
@@ -82,5 +83,13 @@ class Observation:
         closing.start()
         await asyncio.to_thread(closing.join, _CLOSE_SECONDS)
 
-    def _versions(self) -> list[str]:
-        return [record.name for record in self._catalog.versions(None, _ALL)]
+    def _installed(self, name: str) -> bool:
+        """Whether there is such a model, or version of one."""
+        ref = ModelRef.parse(name)
+        try:
+            if ref.version is None:  # it may have no live version
+                return bool(self._catalog.versions(ref.model_id, 1))
+            self._catalog.resolve(ref)
+        except LlmosError:
+            return False
+        return True

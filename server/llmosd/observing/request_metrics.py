@@ -5,7 +5,7 @@ the end, so dashboards made for other servers read them. Observed once per reque
 https://github.com/open-telemetry/semantic-conventions-genai
 """
 
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -81,13 +81,17 @@ class RequestMetrics:
         self.ended(operation, model, seconds, error=reason)
         self._refused.labels(model, reason).inc()
 
-    def keep(self, models: Collection[str]) -> None:
+    def prune(self, installed: Callable[[str], bool]) -> None:
         """Forget the series of models that are no longer installed."""
-        for metric in (self._duration, self._first, self._per_token):
-            for label in _values(metric, "gen_ai_request_model") - {"", *models}:
-                metric.remove_by_labels({"gen_ai_request_model": label})
-        for label in _values(self._refused, "model") - {"", *models}:
-            self._refused.remove_by_labels({"model": label})
+        for metric, label in (
+            (self._duration, "gen_ai_request_model"),
+            (self._first, "gen_ai_request_model"),
+            (self._per_token, "gen_ai_request_model"),
+            (self._refused, "model"),
+        ):
+            for model in _values(metric, label):
+                if model and not installed(model):
+                    metric.remove_by_labels({label: model})
 
 
 def _values(metric: Histogram | Counter, label: str) -> set[str]:

@@ -38,7 +38,7 @@ def test_only_installed_models_are_kept():
     for model in ("", "kept", "gone"):
         metrics.refused("chat", model, 0.1, "QUEUE_FULL")
         metrics.ended("chat", model, 0.1, pace=Pace(0.1, 0.1))
-    metrics.keep({"kept", "never-asked"})
+    metrics.prune(lambda model: model in {"kept", "never-asked"})
     for name in (DURATION, FIRST, PER_TOKEN):
         assert [value(registry, name, model) for model in ("", "kept", "gone")] == [1, 1, None]
     assert value(registry, DURATION, "gone", "QUEUE_FULL") is None
