@@ -189,6 +189,11 @@ def test_without_the_endpoint(daemon, client, tmp_path):
     """GetMetrics has the same metrics; a file for node_exporter has all but process_*."""
     known = scrape(daemon).names()
     assert Scrape(client.metrics()).names() == known
+    client.count_tokens("m", "what comes after it")
+    daemon.logged(method="/llmos.v1.GenerationService/CountTokens")
+    # Neither log is filled by who looks every fifteen seconds.
+    written = daemon.log.read_text() + (daemon.folder / "state/audit.jsonl").read_text()
+    assert "GetMetrics" not in written
     out = tmp_path / "llmos.prom"
     assert llmos(daemon.address, "metrics", "--out", str(out)).returncode == 0
     assert Scrape(out.read_text()).names() == {n for n in known if not n.startswith("process_")}

@@ -20,8 +20,8 @@ from llmosd.rpc.policy import rule_of
 
 _log = structlog.get_logger()
 _LONGEST_ID = 64
-# Standard services whose calls are not worth a line.
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
+# Calls that are not worth a line: those that machines make all the time.
+_QUIET = ("/grpc.health.", "/grpc.reflection.", "/llmos.v1.AdminService/GetMetrics")
 
 
 class CallRecord:
