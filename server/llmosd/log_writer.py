@@ -6,6 +6,7 @@ is counted, and the count is the next line that is written.
 
 import contextlib
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -81,4 +82,7 @@ class LogWriter:
     def _write_all(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:  # whoever gave us the descriptor made it so
+                select.select([], [self._descriptor], [])

@@ -116,9 +116,11 @@ def test_libraries_speak_json_too():
     assert line.items() >= expected.items()
 
 
-def test_nobody_waits_for_a_reader():
+@pytest.mark.parametrize("blocking", [True, False])
+def test_nobody_waits_for_a_reader(blocking):
     """A pipe that is not read costs lines, which are counted; what was taken comes in order."""
     reader, writer = os.pipe()
+    os.set_blocking(writer, blocking)
     log = LogWriter(writer, lambda count: f"dropped {count}", most_bytes=200_000)
     total = 0
     while not log.dropped:  # would hang here, were a line written where it is logged
