@@ -72,7 +72,7 @@ def links() -> None:
 def files() -> None:
     """Units, settings, manual pages."""
     units = ROOT / "usr/lib/systemd/system"
-    for path in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.timer")):
+    for path in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.timer"), *SYSTEMD.glob("*.socket")):
         put(path, units / path.name)
     put(SYSTEMD / "llmosd.sysusers", ROOT / "usr/lib/sysusers.d/llmosd.conf")
     put(SYSTEMD / "llmosd.toml", ROOT / "etc/llmos/llmosd.toml")

@@ -50,8 +50,17 @@ class DaemonProcess:
         self.process.wait()
 
     def log_lines(self) -> list[dict]:
-        """Every line is one JSON object, or this raises."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Every line is one JSON object, or this raises; one that is being written is not there."""
+        return [json.loads(line) for line in self.log.read_text().split("\n")[:-1]]
+
+    def logged(self, **fields) -> dict:
+        """The first line that has these fields; a thread writes it, so it may take a moment."""
+
+        def found():
+            return [each for each in self.log_lines() if fields.items() <= each.items()]
+
+        wait_for(found, 20, self.log.read_text)
+        return found()[0]
 
     def install(self, name: str, source: Path) -> None:
         """Upload a GGUF file or a Hugging Face folder, and wait for its version."""
@@ -74,6 +83,13 @@ class DaemonProcess:
             return client.health() == "serving"
         except Exception:
             return False
+
+
+def llmos(address: str, *arguments: str) -> subprocess.CompletedProcess:
+    """The command line in a process of its own."""
+    code = "from llmos_client.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *arguments, "--address", address]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def wait_for(condition, seconds: float, explain=lambda: "") -> None:

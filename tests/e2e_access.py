@@ -21,7 +21,7 @@ def daemon_with_planes(folder, *, client_ca=None, **settings):
         **({"tls_client_ca": client_ca} if client_ca else {}),
         **settings,
     )
-    (ready,) = [line for line in daemon.log_lines() if line["event"] == "ready"]
+    ready = daemon.logged(event="ready")
     daemon.use_address, daemon.tcp_address = ready["use_address"], ready["tcp_address"]
     daemon.certs = folder / "certs"
     return daemon

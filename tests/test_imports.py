@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "server" / "llmosd"
 
 BASE = {
-    "errors", "config", "config_checks", "roles", "log", "device", "progress", "sd_notify",
+    "errors", "config", "config_checks", "roles", "log", "log_writer", "device", "progress",
+    "sd_notify",
 }  # fmt: skip
 # Plain data that crosses a process border; see DECISIONS.md.
 DATA = {
@@ -33,15 +34,32 @@ DATA = {
 # Package of llmosd: what of ours it may import beside itself, and of heavy libraries.
 RULES = {
     "daemon": (
-        {"composition", "listeners", "rpc", "operations", "supervisor", "store", "text", *BASE},
+        {
+            "composition",
+            "listeners",
+            "observing",
+            "rpc",
+            "operations",
+            "supervisor",
+            "store",
+            "text",
+            *BASE,
+        },
         set(),
     ),
-    "composition": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),
-    "listeners": ({"rpc", "store", *BASE}, set()),
+    "composition": (
+        {"observing", "rpc", "operations", "supervisor", "store", "text", *BASE},
+        set(),
+    ),
+    "listeners": ({"observing", "rpc", "store", *BASE}, set()),
     "__main__": ({"daemon", "listeners", *BASE}, set()),
     "rpc": (
-        {"operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},
+        {"observing", "operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},
         {"grpc", "llmos", "protovalidate"},
+    ),
+    "observing": (
+        {"operations", "supervisor", "store", *BASE},
+        {"prometheus_client", "opentelemetry"},
     ),
     "operations": ({"store", "ipc", *BASE}, set()),
     "supervisor": ({"store", "ipc", *DATA, *BASE}, set()),
@@ -75,7 +93,7 @@ RULES = {
 HEAVY = {
     "torch", "triton", "numba", "numpy", "grpc", "llmos", "llmos_kernels", "safetensors", "tokenizers",
     "jinja2", "protovalidate", "llguidance", "transformers", "gguf", "peft", "trl", "llmos_client",
-    "sacrebleu", "rouge_score", "nltk",
+    "sacrebleu", "rouge_score", "nltk", "prometheus_client", "opentelemetry",
 }  # fmt: skip
 
 

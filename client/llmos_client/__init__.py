@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmos_client.access import AccessToken as AccessToken
     from llmos_client.access import NewToken as NewToken
+    from llmos_client.administration import CheckResult as CheckResult
+    from llmos_client.administration import LogLevel as LogLevel
+    from llmos_client.administration import ServerCheck as ServerCheck
     from llmos_client.aio_client import AsyncClient as AsyncClient
     from llmos_client.aio_streams import AsyncConversation as AsyncConversation
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
@@ -171,6 +174,7 @@ if TYPE_CHECKING:
     from llmos_client.streams import Conversation as Conversation
     from llmos_client.streams import EventStream as EventStream
     from llmos_client.streams import GenerationStream as GenerationStream
+    from llmos_client.tracing import trace_context as trace_context
     from llmos_client.training import Checkpoint as Checkpoint
     from llmos_client.training import TrainingEstimate as TrainingEstimate
     from llmos_client.training import TrainingResult as TrainingResult
@@ -199,11 +203,12 @@ _HOMES = {
     "OptimizeOptions": "options",
     "SamplingOptions": "options",
     "TrainOptions": "options",
+    "trace_context": "tracing",
 }
 _PLAIN = (
-    "access", "datasets", "errors", "evaluations", "explanations", "exports", "feedback",
-    "generations", "latents", "loads", "operations", "optimizations", "promotions", "results",
-    "scores", "training",
+    "access", "administration", "datasets", "errors", "evaluations", "explanations", "exports",
+    "feedback", "generations", "latents", "loads", "operations", "optimizations", "promotions",
+    "results", "scores", "training",
 )  # fmt: skip
 
 

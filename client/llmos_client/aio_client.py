@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, parsing, requests, results
+from llmos_client import calls, parsing_loads, requests, results
 from llmos_client.aio_access_methods import AsyncAccessMethods
+from llmos_client.aio_administration_methods import AsyncAdministrationMethods
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_export_methods import AsyncExportMethods
@@ -38,6 +39,7 @@ class AsyncClient(
     AsyncExportMethods,
     AsyncScoringMethods,
     AsyncAccessMethods,
+    AsyncAdministrationMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -244,4 +246,4 @@ class AsyncClient(
         call = self._stubs.admin.WatchLoad(
             requests.watch_load_request(interval), metadata=context.metadata
         )
-        return AsyncEventStream(call, parsing.load, context)
+        return AsyncEventStream(call, parsing_loads.load, context)

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from llmos_client import calls, parsing, requests, results
+from llmos_client import calls, parsing_loads, requests, results
 from llmos_client.access_methods import AccessMethods
+from llmos_client.administration_methods import AdministrationMethods
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.export_methods import ExportMethods
@@ -33,6 +34,7 @@ class Client(
     ExportMethods,
     ScoringMethods,
     AccessMethods,
+    AdministrationMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 
@@ -243,4 +245,4 @@ class Client(
         call = self._stubs.admin.WatchLoad(
             requests.watch_load_request(interval), metadata=context.metadata
         )
-        return EventStream(call, parsing.load, context)
+        return EventStream(call, parsing_loads.load, context)

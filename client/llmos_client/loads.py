@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from llmos_client.operations import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,14 @@ class ModelLoad:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """All models in memory at one moment."""
+    """All models in memory, jobs that have not ended, and the machine's memory, at one moment.
+
+    `resident_bytes` are the daemon's and all its processes'.
+    """
 
     time: datetime | None
     models: tuple[ModelLoad, ...]
+    jobs: tuple[Operation[Any], ...] = ()
+    resident_bytes: int = 0
+    memory_available_bytes: int = 0
+    memory_total_bytes: int = 0

@@ -4,9 +4,8 @@ from llmos.v1 import (
     admin_service_pb2,
     model_pb2,
     model_service_pb2,
-    priority_pb2,
 )
-from llmos_client import loads, results
+from llmos_client import results
 from llmos_client.parsing_base import enum, moment
 from llmos_client.rpc_errors import from_status
 
@@ -65,33 +64,6 @@ def server_info(proto: admin_service_pb2.GetServerInfoResponse) -> results.Serve
         models_loaded=proto.models_loaded,
         architectures=tuple(proto.architectures),
     )
-
-
-def load(proto: admin_service_pb2.WatchLoadResponse) -> loads.Load:
-    """Parse a WatchLoadResponse."""
-    return loads.Load(moment(proto, "time"), tuple(map(_model_load, proto.models)))
-
-
-def _model_load(proto: admin_service_pb2.ModelLoad) -> loads.ModelLoad:
-    names = set(loads.ModelLoad.__dataclass_fields__) - {"classes", "tenants", "estimated_wait"}
-    tenant = loads.TenantLoad.__dataclass_fields__
-    return loads.ModelLoad(
-        **{name: getattr(proto, name) for name in names},
-        classes=tuple(
-            loads.ClassLoad(_priority(each.priority), each.running, each.waiting)
-            for each in proto.classes
-        ),
-        tenants=tuple(
-            loads.TenantLoad(**{name: getattr(each, name) for name in tenant})
-            for each in proto.tenants
-        ),
-        estimated_wait=proto.estimated_wait.ToTimedelta().total_seconds(),
-    )
-
-
-def _priority(value: int) -> str:
-    names = {number: name for name, number in priority_pb2.Priority.items()}
-    return names.get(value, "").removeprefix("PRIORITY_").lower()
 
 
 def _residency(proto: model_pb2.Residency) -> results.Residency:

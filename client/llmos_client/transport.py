@@ -27,6 +27,7 @@ from llmos_client.address import Address
 from llmos_client.credentials import Credentials
 from llmos_client.errors import LlmosError
 from llmos_client.rpc_errors import from_rpc
+from llmos_client.tracing import trace_metadata
 
 REQUEST_ID_KEY = "x-request-id"
 TENANT_KEY = "llmos-tenant"
@@ -81,18 +82,19 @@ class CallContext:
     request_id: str
     tenant: str = ""
     token: str = field(default="", repr=False)
+    trace: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def new(cls, address: Address, tenant: str, token: str = "") -> "CallContext":
         """Draw the id of a new call."""
-        return cls(str(address), uuid4().hex, tenant, token)
+        return cls(str(address), uuid4().hex, tenant, token, trace_metadata())
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What travels with the call."""
         own = ((TENANT_KEY, self.tenant),) if self.tenant else ()
         token = ((AUTHORIZATION_KEY, f"Bearer {self.token}"),) if self.token else ()
-        return ((REQUEST_ID_KEY, self.request_id), *own, *token)
+        return ((REQUEST_ID_KEY, self.request_id), *own, *token, *self.trace)
 
     def error(self, error: grpc.RpcError) -> LlmosError:
         """Translate what gRPC raised."""

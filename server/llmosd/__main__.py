@@ -28,13 +28,27 @@ def main() -> None:
     from llmosd.log import configure_logging  # noqa: PLC0415
 
     configure_logging(config.log_level)
+    if config.log_prompts:
+        _warn_of_prompts()
     os.umask(0o027)
     try:
         asyncio.run(run(config))
+    except ConfigError as error:
+        sys.exit(_say(str(error), EX_CONFIG))
     except AlreadyRunning as error:
         sys.exit(_say(str(error), EX_TEMPFAIL))
     except OSError as error:
         sys.exit(_say(f"{config.state_dir}: {error.strerror or error}", EX_CONFIG))
+
+
+def _warn_of_prompts() -> None:
+    import structlog  # noqa: PLC0415 - after the settings, as above
+
+    structlog.get_logger().warning(
+        "prompts_are_logged",
+        setting="log_prompts",
+        meaning="WHAT PEOPLE ASK AND WHAT IS ANSWERED IS WRITTEN INTO THIS LOG",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from llmosd.config import Config
+from llmosd.observing.observation import Observation
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import batch, evaluations, learning, optimizations, sweeps
@@ -36,6 +37,7 @@ from llmosd.rpc.probation import Probations
 from llmosd.rpc.promoter import Promoter
 from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.quotas import Quotas
+from llmosd.rpc.request_watch import RequestWatch
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.self_check import SelfCheck
 from llmosd.rpc.server import Servicers
@@ -69,6 +71,7 @@ class Ground:
     jobs: DurableJobs
     operations: OperationManager
     renderer: TemplateRenderer
+    observation: Observation
     resident_bytes: Callable[[], int]
 
 
@@ -90,7 +93,12 @@ class _Shared:
         self.texts = TextModels(ground.store, ground.renderer)
         self.heads = Heads(ground.store)
         self.generator = Generator(
-            catalog, self.texts, pool, self.heads, Quotas(ground.config.tenant_quotas)
+            catalog,
+            self.texts,
+            pool,
+            self.heads,
+            Quotas(ground.config.tenant_quotas),
+            _request_watch(ground),
         )
         self.publisher = Publisher(catalog, ground.store, pool)
         explainer = Explainer(
@@ -137,6 +145,12 @@ class _Shared:
         )
 
 
+def _request_watch(ground: Ground) -> RequestWatch:
+    requests, tracing = ground.observation.requests, ground.observation.tracing
+    log_prompts = ground.config.log_prompts
+    return RequestWatch(ground.catalog, requests, tracing, log_prompts=log_prompts)
+
+
 def compose(ground: Ground) -> Composed:
     """Build the services, and say which jobs they do."""
     shared = _Shared(ground)
@@ -162,7 +176,14 @@ def compose(ground: Ground) -> Composed:
         evaluations=shared.evaluations,
         optimization=_optimization(ground, shared),
         feedback=feedback,
-        admin=AdminServicer(ground.config, pool, generator, ground.resident_bytes),
+        admin=AdminServicer(
+            ground.config,
+            pool,
+            generator,
+            ground.resident_bytes,
+            ground.observation,
+            operations,
+        ),
         access=AccessServicer(catalog.tokens),
     )
     return Composed(servicers, promoter, probations, book)

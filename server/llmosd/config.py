@@ -64,6 +64,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         max_upload_bytes: of one model.
         max_dataset_bytes: of one upload of a dataset.
         feedback_retention_days: feedback that is older is deleted; 0: none is.
+        metrics_listen: "unix:PATH" or "HOST:PORT" of this machine, for GET /metrics; "": none.
+        otlp_endpoint: "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH" of a collector of
+            traces, by OTLP over gRPC; "": none.
+        log_prompts: write what people ask, and what is answered, into the log.
     """
 
     state_dir: str = ""
@@ -99,6 +103,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_upload_bytes: int = 64 * 1024**3
     max_dataset_bytes: int = 16 * 1024**3
     feedback_retention_days: float = 0.0
+    metrics_listen: str = ""
+    otlp_endpoint: str = ""
+    log_prompts: bool = False
 
     @property
     def state(self) -> Path:

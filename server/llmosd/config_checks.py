@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TENANT_NAME = r"[A-Za-z0-9._-]{1,64}"
 # Of a Unix socket: the kernel's sun_path holds 108 bytes with the final NUL.
 _LONGEST_PATH = 107
+_LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 
 
 class ConfigError(Exception):
@@ -55,6 +56,7 @@ def check(config: "Config") -> None:
     _check_listen(config)
     _check_use_listen(config)
     _check_tcp(config)
+    _check_observing(config)
 
 
 def _check_tenants(config: "Config") -> None:
@@ -76,7 +78,7 @@ def _check_listen(config: "Config") -> None:
         _check_socket("listen", config.listen)
         return
     host = _host("listen", config.listen, "neither unix:PATH nor HOST:PORT")
-    if host not in ("127.0.0.1", "[::1]", "localhost"):
+    if host not in _LOOPBACK:
         raise ConfigError(
             f"listen: {host!r} is not this machine; only loopback ports are served; "
             "other machines come by tcp_listen, with tls_cert and tls_key"
@@ -121,6 +123,27 @@ def _check_tcp(config: "Config") -> None:
             "tls_key (llmos certs init makes them), and leave tcp_listen out without them"
         )
     _check_files(config)
+
+
+def _check_observing(config: "Config") -> None:
+    address = config.metrics_listen
+    if address.startswith("unix:"):
+        _check_socket("metrics_listen", address)
+        if address in (config.listen, config.use_listen):
+            raise ConfigError("metrics_listen: is a socket that gRPC listens on; choose another")
+    elif address:
+        host = _host("metrics_listen", address, "neither unix:PATH nor HOST:PORT")
+        if host not in _LOOPBACK:
+            raise ConfigError(
+                f"metrics_listen: {host!r} is not this machine; the endpoint has neither TLS nor "
+                "access control: put a proxy in front of it, or write llmos metrics to a file"
+            )
+    endpoint = config.otlp_endpoint
+    if endpoint and not re.fullmatch(r"https?://[^/\s]+|unix:/.+", endpoint):
+        raise ConfigError(
+            f"otlp_endpoint: {endpoint!r} is none of http://HOST:PORT, https://HOST:PORT and "
+            "unix:PATH"
+        )
 
 
 def _check_files(config: "Config") -> None:

@@ -15,12 +15,14 @@ from llmosd import __version__, device
 from llmosd.composition import Ground, compose
 from llmosd.config import Config
 from llmosd.errors import LlmosError
-from llmosd.listeners import AlreadyRunning, open_all
+from llmosd.listeners import AlreadyRunning, open_all, open_metrics
+from llmosd.observing.observation import Observation
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
 from llmosd.operations.slots import Slots
 from llmosd.rpc.audit import AuditTrail
+from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.server import Server
 from llmosd.sd_notify import notify
@@ -88,9 +90,12 @@ class _Daemon:
         )
         self._operations = OperationManager(journal, self._durable)
         self._renderer = TemplateRenderer()
+        self._observation = Observation(config, catalog, self._pool, journal, self._processes)
         shutil.rmtree(config.state / "scratch", ignore_errors=True)
         self._parts = compose(self._ground())
-        self._server = Server(self._parts.servicers, self._pool, AuditTrail(audit))
+        watch = self._observation
+        observer = CallObserver(catalog, watch.calls, watch.requests, watch.tracing)
+        self._server = Server(self._parts.servicers, self._pool, AuditTrail(audit), observer)
         self._restore_wanted()
         self._durable.restore()
         if not self._durable.processes():
@@ -104,6 +109,9 @@ class _Daemon:
             loop.add_signal_handler(number, stop.set)
         addresses = open_all(self._server, self._config, self._catalog.tokens)
         await self._server.start()
+        watch = self._observation
+        addresses |= open_metrics(watch.endpoint, self._config.metrics_listen)
+        watch.start()
         changes = asyncio.Queue[None]()
         self._pool.on_change = lambda: changes.put_nowait(None)
         tasks = [
@@ -137,6 +145,7 @@ class _Daemon:
         )
         await self._parts.promoter.close()
         await self._renderer.close()
+        await self._observation.stop()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
         while True:
@@ -156,6 +165,7 @@ class _Daemon:
             jobs=self._durable,
             operations=self._operations,
             renderer=self._renderer,
+            observation=self._observation,
             resident_bytes=self._resident_bytes,
         )
 
@@ -175,13 +185,17 @@ class _Daemon:
             self._pool.want(record, wanted.keep_alive, wanted.dtype or None)
 
     def _resident_bytes(self) -> int:
-        pids = [
-            os.getpid(),
-            *self._pool.processes(),
-            *self._jobs.processes(),
-            *self._durable.processes(),
-        ]
-        return sum(map(device.resident_bytes, pids))
+        return sum(
+            device.resident_bytes(pid) for pids in self._processes().values() for pid in pids
+        )
+
+    def _processes(self) -> dict[str, list[int]]:
+        """Process ids of the daemon and its children, by kind."""
+        return {
+            "daemon": [os.getpid()],
+            "engine": self._pool.processes(),
+            "job": [*self._jobs.processes(), *self._durable.processes()],
+        }
 
 
 @contextlib.contextmanager

@@ -75,6 +75,29 @@ def _cgroup_folders() -> list[Path]:
     return [_CGROUP / part for part in (path, *path.parents)]
 
 
+def cpu_quota() -> float | None:
+    """Processors' time that the control groups allow, such as 1.5; None: all there is."""
+    quotas = []
+    for folder in _cgroup_folders():
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        if quota != "max":
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in Linux' words; empty where /proc/cpuinfo does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    found = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(found, "").split())
+
+
 def _read(path: Path) -> int | None:
     try:
         return int(path.read_text())

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from llmosd.config import Config
+from llmosd.observing.http_endpoint import HttpEndpoint
 from llmosd.roles import GRANTED
 from llmosd.rpc.access import LOOPBACK_PLANE, MANAGE_PLANE, USE_PLANE, Gate, Plane
 from llmosd.rpc.server import Server
@@ -41,6 +42,25 @@ def open_all(server: Server, config: Config, tokens: TokenTable) -> dict[str, st
     return found
 
 
+def open_metrics(endpoint: HttpEndpoint, address: str) -> dict[str, str]:
+    """Open the endpoint of metrics, if there is an address.
+
+    Returns:
+        Where it is, as `metrics_address`.
+
+    Raises:
+        AlreadyRunning: the address cannot be had.
+    """
+    if not address:
+        return {}
+    if address.startswith("unix:"):
+        _make_way(Path(address.removeprefix("unix:")))
+    try:
+        return {"metrics_address": endpoint.open(address)}
+    except OSError as error:
+        raise AlreadyRunning(f"metrics_listen: {address}: {error.strerror}") from None
+
+
 class _Listeners:
     """Opens them, one by one."""
 
@@ -57,8 +77,7 @@ class _Listeners:
 
     def unix(self, plane: Plane, address: str) -> str:
         path = Path(address.removeprefix("unix:"))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        _remove_stale(path)
+        _make_way(path)
         self._server.open(self._gate(plane), address)
         path.chmod(_SOCKET_MODE)
         return address
@@ -81,6 +100,11 @@ class _Listeners:
 
     def _gate(self, plane: Plane) -> Gate:
         return Gate(plane, self._tokens, self._config.certificates)
+
+
+def _make_way(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    _remove_stale(path)
 
 
 def _remove_stale(path: Path) -> None:

@@ -123,7 +123,7 @@ def test_certificates_are_renewed_under_running_streams(daemon, tmp_path):
         make_certificates(tmp_path, ["localhost"], "x")
         server_key.write_bytes((tmp_path / "server-key.pem").read_bytes())
         assert certificate_of(daemon) == before
-        assert any(line["event"] == "certificate_not_read" for line in daemon.log_lines())
+        daemon.logged(event="certificate_not_read")
         server_key.write_bytes(key)
         make_certificates(daemon.certs, ["localhost", "127.0.0.1"], "web-1")
         wait_for(lambda: certificate_of(daemon) != before, 5)

@@ -57,6 +57,22 @@ def test_verify_accepts_the_nightly_units(unit, tmp_path):
 
 
 @NO_SYSTEMD
+def test_verify_accepts_the_metrics_units(unit, tmp_path):
+    """The socket before the daemon's own, and the timer that writes node_exporter's file."""
+    paths = [unit]
+    for name in ("llmosd-metrics.socket", "llmosd-metrics.service"):
+        paths.append(tmp_path / name)
+        paths[-1].write_text((SYSTEMD / name).read_text())
+    for name in ("llmos-textfile.service", "llmos-textfile.timer"):
+        paths.append(tmp_path / name)
+        text = (SYSTEMD / name).read_text()
+        paths[-1].write_text(text.replace("/opt/llmos/bin/llmos", sys.executable))
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("llmos")) == (0, 0), done.stderr
+
+
+@NO_SYSTEMD
 def test_exposure(unit):
     """systemd's own score of the hardening, of 10: at most 1.0, with the drop-in for GPUs 1.5."""
     assert exposure(unit, 10) <= 1.0
@@ -125,6 +141,11 @@ def test_shipped_configuration_names_every_setting():
         ('listen = "nowhere"', "neither unix:PATH nor HOST:PORT"),
         ("= 3", "Invalid"),
         (f'listen = "unix:/{"x" * 200}"', "107 bytes"),
+        ('metrics_listen = "0.0.0.0:9470"', "metrics_listen: '0.0.0.0' is not this machine"),
+        ('metrics_listen = "9470"', "metrics_listen: '9470' is neither unix:PATH nor HOST:PORT"),
+        ('listen = "unix:/a"\nmetrics_listen = "unix:/a"', "metrics_listen: is a socket that gRPC"),
+        ('otlp_endpoint = "localhost:4317"', "otlp_endpoint: 'localhost:4317' is none of http"),
+        ('log_prompts = "perhaps"', "log_prompts"),
     ],
 )
 def test_wrong_configuration(tmp_path, text, says):

@@ -30,7 +30,9 @@ def service_files(prefix: Path, units: Path) -> list[ServiceFile]:
     place = Path("/usr/local/lib/systemd/system")
     found = [
         ServiceFile(place / path.name, path.read_text().replace(_SHIPPED, str(prefix)))
-        for path in sorted([*units.glob("*.service"), *units.glob("*.timer")])
+        for path in sorted(
+            path for kind in ("service", "socket", "timer") for path in units.glob(f"*.{kind}")
+        )
     ]
     group = (units / "llmosd.sysusers").read_text()
     settings = (units / "llmosd.toml").read_text()

@@ -1,16 +1,31 @@
 import datetime
 
 from buf.validate import validate_pb2 as _validate_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from llmos.v1 import priority_pb2 as _priority_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class LogLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOG_LEVEL_UNSPECIFIED: _ClassVar[LogLevel]
+    LOG_LEVEL_DEBUG: _ClassVar[LogLevel]
+    LOG_LEVEL_INFO: _ClassVar[LogLevel]
+    LOG_LEVEL_WARNING: _ClassVar[LogLevel]
+    LOG_LEVEL_ERROR: _ClassVar[LogLevel]
+LOG_LEVEL_UNSPECIFIED: LogLevel
+LOG_LEVEL_DEBUG: LogLevel
+LOG_LEVEL_INFO: LogLevel
+LOG_LEVEL_WARNING: LogLevel
+LOG_LEVEL_ERROR: LogLevel
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
@@ -65,12 +80,20 @@ class WatchLoadRequest(_message.Message):
     def __init__(self, interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WatchLoadResponse(_message.Message):
-    __slots__ = ("time", "models")
+    __slots__ = ("time", "models", "resident_bytes", "memory_available_bytes", "memory_total_bytes", "jobs")
     TIME_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     models: _containers.RepeatedCompositeFieldContainer[ModelLoad]
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelLoad, _Mapping]]] = ...) -> None: ...
+    resident_bytes: int
+    memory_available_bytes: int
+    memory_total_bytes: int
+    jobs: _containers.RepeatedCompositeFieldContainer[_operations_pb2.Operation]
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelLoad, _Mapping]]] = ..., resident_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., jobs: _Optional[_Iterable[_Union[_operations_pb2.Operation, _Mapping]]] = ...) -> None: ...
 
 class ModelLoad(_message.Message):
     __slots__ = ("model_version", "running", "waiting", "classes", "tenants", "kv_blocks_used", "kv_blocks_total", "rows_per_step", "prompt_tokens_per_second", "generated_tokens_per_second", "estimated_wait", "steps", "preemptions", "prompt_tokens", "cached_prompt_tokens", "generated_tokens", "drafted_tokens", "accepted_tokens", "late")
@@ -139,3 +162,67 @@ class TenantLoad(_message.Message):
     prompt_tokens: int
     generated_tokens: int
     def __init__(self, tenant: _Optional[str] = ..., weight: _Optional[float] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
+
+class GetMetricsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetMetricsResponse(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class GetLogLevelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetLogLevelResponse(_message.Message):
+    __slots__ = ("level",)
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    level: LogLevel
+    def __init__(self, level: _Optional[_Union[LogLevel, str]] = ...) -> None: ...
+
+class SetLogLevelRequest(_message.Message):
+    __slots__ = ("level",)
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    level: LogLevel
+    def __init__(self, level: _Optional[_Union[LogLevel, str]] = ...) -> None: ...
+
+class SetLogLevelResponse(_message.Message):
+    __slots__ = ("previous_level",)
+    PREVIOUS_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    previous_level: LogLevel
+    def __init__(self, previous_level: _Optional[_Union[LogLevel, str]] = ...) -> None: ...
+
+class CheckServerRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CheckServerResponse(_message.Message):
+    __slots__ = ("checks",)
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    checks: _containers.RepeatedCompositeFieldContainer[ServerCheck]
+    def __init__(self, checks: _Optional[_Iterable[_Union[ServerCheck, _Mapping]]] = ...) -> None: ...
+
+class ServerCheck(_message.Message):
+    __slots__ = ("name", "result", "message", "fix")
+    class Result(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        RESULT_UNSPECIFIED: _ClassVar[ServerCheck.Result]
+        RESULT_OK: _ClassVar[ServerCheck.Result]
+        RESULT_WARNING: _ClassVar[ServerCheck.Result]
+        RESULT_PROBLEM: _ClassVar[ServerCheck.Result]
+    RESULT_UNSPECIFIED: ServerCheck.Result
+    RESULT_OK: ServerCheck.Result
+    RESULT_WARNING: ServerCheck.Result
+    RESULT_PROBLEM: ServerCheck.Result
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIX_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    result: ServerCheck.Result
+    message: str
+    fix: str
+    def __init__(self, name: _Optional[str] = ..., result: _Optional[_Union[ServerCheck.Result, str]] = ..., message: _Optional[str] = ..., fix: _Optional[str] = ...) -> None: ...

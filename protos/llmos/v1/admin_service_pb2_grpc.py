@@ -45,6 +45,26 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
                 _registered_method=True)
+        self.GetMetrics = channel.unary_unary(
+                '/llmos.v1.AdminService/GetMetrics',
+                request_serializer=llmos_dot_v1_dot_admin__service__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetMetricsResponse.FromString,
+                _registered_method=True)
+        self.GetLogLevel = channel.unary_unary(
+                '/llmos.v1.AdminService/GetLogLevel',
+                request_serializer=llmos_dot_v1_dot_admin__service__pb2.GetLogLevelRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetLogLevelResponse.FromString,
+                _registered_method=True)
+        self.SetLogLevel = channel.unary_unary(
+                '/llmos.v1.AdminService/SetLogLevel',
+                request_serializer=llmos_dot_v1_dot_admin__service__pb2.SetLogLevelRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_admin__service__pb2.SetLogLevelResponse.FromString,
+                _registered_method=True)
+        self.CheckServer = channel.unary_unary(
+                '/llmos.v1.AdminService/CheckServer',
+                request_serializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -64,6 +84,33 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMetrics(self, request, context):
+        """All metrics at this moment, as a scrape of metrics_listen would answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogLevel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLogLevel(self, request, context):
+        """Log more or less while the daemon runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckServer(self, request, context):
+        """What the daemon finds when it looks at itself and its machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +123,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.WatchLoad,
                     request_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.SerializeToString,
+            ),
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetMetricsRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_admin__service__pb2.GetMetricsResponse.SerializeToString,
+            ),
+            'GetLogLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLogLevel,
+                    request_deserializer=llmos_dot_v1_dot_admin__service__pb2.GetLogLevelRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_admin__service__pb2.GetLogLevelResponse.SerializeToString,
+            ),
+            'SetLogLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLogLevel,
+                    request_deserializer=llmos_dot_v1_dot_admin__service__pb2.SetLogLevelRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_admin__service__pb2.SetLogLevelResponse.SerializeToString,
+            ),
+            'CheckServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckServer,
+                    request_deserializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +200,114 @@ class AdminService:
             '/llmos.v1.AdminService/WatchLoad',
             llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
             llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/GetMetrics',
+            llmos_dot_v1_dot_admin__service__pb2.GetMetricsRequest.SerializeToString,
+            llmos_dot_v1_dot_admin__service__pb2.GetMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/GetLogLevel',
+            llmos_dot_v1_dot_admin__service__pb2.GetLogLevelRequest.SerializeToString,
+            llmos_dot_v1_dot_admin__service__pb2.GetLogLevelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLogLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/SetLogLevel',
+            llmos_dot_v1_dot_admin__service__pb2.SetLogLevelRequest.SerializeToString,
+            llmos_dot_v1_dot_admin__service__pb2.SetLogLevelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/CheckServer',
+            llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.SerializeToString,
+            llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -126,6 +126,8 @@ class Engine:
         """Begin measuring and accounts anew: what warming up took says nothing about requests."""
         self._scheduler.forecast.pace = Pace()
         self._scheduler.policy.forget()
+        self._steps = self._prompt_tokens = self._cached_tokens = 0
+        self._drafted_tokens = self._accepted_tokens = 0
 
     def _start(self, sequence: Sequence, now: float) -> Started:
         sequence.started = True

@@ -1,7 +1,7 @@
 """What operations did and how they ended, for whoever watches; shared by all that run them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ class Journal:
     def __init__(self, table: OperationTable) -> None:
         self.table = table
         self._changed: dict[str, asyncio.Event] = {}
+        self.on_end: Callable[[str, OperationState], None] = lambda _, __: None
 
     def append(self, identifier: str, event: JobEvent) -> None:
         """Record an event under the next number."""
@@ -59,7 +60,8 @@ class Journal:
 
     def finish(self, identifier: str, state: OperationState, payload: bytes) -> None:
         """Record the outcome."""
-        self.table.finish(identifier, state, payload)
+        if self.table.finish(identifier, state, payload):
+            self.on_end(self.table.get(identifier).kind, state)
         changed = self._changed.pop(identifier, None)
         if changed is not None:
             changed.set()

@@ -112,6 +112,10 @@ class OperationManager:
         """Operations, newest first."""
         return self._table.page(limit, after)
 
+    def unfinished(self) -> list[OperationRecord]:
+        """Durable jobs that have not ended, oldest first."""
+        return self._table.unfinished()
+
     def delete(self, identifier: str) -> None:
         """Forget an ended operation; raises OperationNotFound, OperationRunning."""
         record = self._table.get(identifier)

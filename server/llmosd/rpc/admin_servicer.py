@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from llmos.v1 import admin_service_pb2 as pb
 from llmos.v1 import admin_service_pb2_grpc
-from llmosd import __version__, device
+from llmosd import __version__, device, log
 from llmosd.config import Config
 from llmosd.errors import ServerDraining
-from llmosd.rpc import convert
+from llmosd.observing.observation import Observation
+from llmosd.operations.manager import OperationManager
+from llmosd.rpc import convert, resources
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
 from llmosd.rpc.loads import model_load
@@ -21,6 +25,8 @@ from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
 _WATCH_SECONDS = 1.0
+_LEVEL = "LOG_LEVEL_"
+_log = structlog.get_logger()
 _FAMILIES = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 
 
@@ -33,11 +39,15 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         pool: ModelPool,
         generator: Generator,
         resident_bytes: Callable[[], int],
+        observation: Observation,
+        operations: OperationManager,
     ) -> None:
         self._config = config
         self._pool = pool
         self._generator = generator
         self._resident_bytes = resident_bytes
+        self._observation = observation
+        self._operations = operations
         self._began = time.monotonic()
         self._stopping = asyncio.Event()
 
@@ -82,8 +92,55 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             yield pb.WatchLoadResponse(
                 time=convert.timestamp(datetime.now(UTC)),
                 models=[model_load(name, handle) for name, handle in loaded if handle is not None],
+                resident_bytes=self._resident_bytes(),
+                memory_available_bytes=device.available_memory(),
+                memory_total_bytes=device.total_memory(),
+                jobs=[
+                    resources.operation(record, self._operations)
+                    for record in self._operations.unfinished()
+                ],
             )
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval):
                     await self._stopping.wait()
         raise ServerDraining("the daemon is stopping", retry_after=5.0)
+
+    async def GetMetrics(
+        self, _request: pb.GetMetricsRequest, _context: Any
+    ) -> pb.GetMetricsResponse:
+        """All metrics, in Prometheus' text format."""
+        text, _ = await self._observation.text()
+        return pb.GetMetricsResponse(text=text.decode())
+
+    async def GetLogLevel(
+        self, _request: pb.GetLogLevelRequest, _context: Any
+    ) -> pb.GetLogLevelResponse:
+        """From which level on lines are logged."""
+        return pb.GetLogLevelResponse(level=_level(log.current_level()))
+
+    async def SetLogLevel(
+        self, request: pb.SetLogLevelRequest, _context: Any
+    ) -> pb.SetLogLevelResponse:
+        """Log more or less from now on."""
+        before = log.current_level()
+        level = pb.LogLevel.Name(request.level).removeprefix(_LEVEL).lower()
+        log.set_level(level)
+        _log.warning("log_level_set", to=level, before=before)
+        return pb.SetLogLevelResponse(previous_level=_level(before))
+
+    async def CheckServer(
+        self, _request: pb.CheckServerRequest, _context: Any
+    ) -> pb.CheckServerResponse:
+        """What the daemon finds when it looks at itself."""
+        response = pb.CheckServerResponse()
+        for check in await self._observation.checks():
+            result = pb.ServerCheck.Result.Value(f"RESULT_{check.result}")
+            response.checks.add(
+                name=check.name, result=result, message=check.message, fix=check.fix
+            )
+        return response
+
+
+def _level(name: str) -> Any:
+    """A level's number in the API."""
+    return pb.LogLevel.Value(f"{_LEVEL}{name.upper()}")

@@ -9,25 +9,30 @@ import grpc
 import structlog
 
 from llmosd.errors import InternalError, LlmosError, PermissionDenied, Unauthenticated
+from llmosd.observing.trace_context import trace_context
 from llmosd.roles import Role
 from llmosd.rpc import status
 from llmosd.rpc.access import Gate
 from llmosd.rpc.audit import AuditTrail, names_in
+from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.caller import CallFor
 from llmosd.rpc.policy import rule_of
 
 _log = structlog.get_logger()
 _LONGEST_ID = 64
-# Standard services whose calls are not worth a line.
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
+# Calls that are not worth a line: those that machines make all the time.
+_QUIET = ("/grpc.health.", "/grpc.reflection.", "/llmos.v1.AdminService/GetMetrics")
 
 
 class CallRecord:
     """Made when a call begins; `admit` first, `write` last."""
 
-    def __init__(self, gate: Gate, audit: AuditTrail, details: Any, context: Any) -> None:
+    def __init__(
+        self, gate: Gate, audit: AuditTrail, observer: CallObserver, details: Any, context: Any
+    ) -> None:
         self._gate = gate
         self._audit = audit
+        self._observer = observer
         self._context = context
         self._method = details.method
         self._metadata = details.invocation_metadata
@@ -43,6 +48,10 @@ class CallRecord:
         self._request_id = given if known else uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=self._request_id)
+        trace = trace_context(self._metadata or ())
+        if trace is not None:
+            structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)
+        self._span = observer.begin(self._method, trace)
 
     def admit(self) -> Any:
         """Find out who calls; returns the context for the servicer, which has the caller's tenant.
@@ -95,6 +104,8 @@ class CallRecord:
         outcome: dict[str, Any] = {"code": self._code.name, "seconds": seconds}
         if self._reason:
             outcome["reason"] = self._reason
+        model = self._names.get("model", "")
+        self._observer.end(self._span, self._method, self._code, self._reason, seconds, model)
         self._audit.write(
             self._method,
             self._principal,

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from llmos.v1.generation_service_pb2 import FinishReason
 from llmosd.errors import LlmosError
 from llmosd.ipc.messages import Started, TokenOut
 from llmosd.rpc.answer import (
@@ -74,6 +75,25 @@ class Generation(Listener):
     def num_tokens(self) -> int:
         """Tokens drawn, over all answers."""
         return sum(answer.num_tokens for answer in self._answers)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer."""
+        return max(answer.num_tokens for answer in self._answers)
+
+    @property
+    def began(self) -> bool:
+        """Whether its prompt began to run."""
+        return self._started > 0
+
+    @property
+    def error(self) -> LlmosError | None:
+        """What the engine gave up for."""
+        return self._error
+
+    def ends(self) -> list[FinishReason]:
+        """Why those answers ended that have."""
+        return [answer.end.reason for answer in self._answers if answer.end is not None]
 
     def text(self, choice: int) -> str:
         """What an answer said so far."""
@@ -148,10 +168,11 @@ class Generation(Listener):
                     answer.end_told = True
                     yield answer.end
             if all(answer.end_told for answer in self._answers):
-                yield self._outcome()
+                yield self.outcome()
                 return
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """What it took so far."""
         started = self._started or self._arrived
         first = self._first or started
         return Outcome(

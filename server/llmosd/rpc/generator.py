@@ -20,6 +20,7 @@ from llmosd.rpc.generation import Generation
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.quotas import Quotas
 from llmosd.rpc.recent import Recent, Remembered, prompt_json
+from llmosd.rpc.request_watch import RequestWatch, Watched
 from llmosd.rpc.text_models import TextModels
 from llmosd.store.catalog import Catalog
 from llmosd.store.names import ModelRef
@@ -44,10 +45,18 @@ class Generator:
     """Starts generations, and finds running ones by name."""
 
     def __init__(
-        self, catalog: Catalog, texts: TextModels, pool: ModelPool, heads: Heads, quotas: Quotas
+        self,
+        catalog: Catalog,
+        texts: TextModels,
+        pool: ModelPool,
+        heads: Heads,
+        quotas: Quotas,
+        watch: RequestWatch,
     ) -> None:
         """All are shared with the other servicers."""
         self._quotas = quotas
+        self._watch = watch
+        self._watched: dict[str, Watched] = {}
         self._catalog = catalog
         self.heads = heads
         self._texts = texts
@@ -76,6 +85,22 @@ class Generator:
         `latents` are what its answers are to be written around; see Submit. Raises LimitExceeded
         where the tenant has as much as it may.
         """
+        watched = self._watch.arrived(request)
+        try:
+            running = await self._start_counted(request, caller, latents)
+        except BaseException as error:
+            watched.refused(error)
+            raise
+        self._watched[running.generation.name] = watched
+        watched.began(running.record.name)
+        return running
+
+    async def _start_counted(
+        self,
+        request: generation_service_pb2.GenerateRequest,
+        caller: Caller,
+        latents: Sequence[list[float]],
+    ) -> Running:
         self._quotas.check(caller.tenant)  # before a model is loaded for it
         running = await self._start_uncounted(request, caller, latents)
         try:
@@ -158,6 +183,9 @@ class Generator:
         counted = self._counted.pop(generation.name, None)
         if counted is not None:
             self._quotas.end(counted, generation.num_tokens)
+        watched = self._watched.pop(generation.name, None)
+        if watched is not None:
+            watched.ended(generation)
         if self._running.pop(generation.name, None) is not None:
             self._ended[generation.name] = self._tenants.pop(generation.name)
             if len(self._ended) > _REMEMBERED:

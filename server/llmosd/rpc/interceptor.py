@@ -15,15 +15,17 @@ from llmosd.errors import MalformedMessage
 from llmosd.rpc import validation
 from llmosd.rpc.access import Gate
 from llmosd.rpc.audit import AuditTrail
+from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.call_record import CallRecord
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all four kinds of call that come by one plane."""
 
-    def __init__(self, gate: Gate, audit: AuditTrail) -> None:
+    def __init__(self, gate: Gate, audit: AuditTrail, observer: CallObserver) -> None:
         self._gate = gate
         self._audit = audit
+        self._observer = observer
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -36,7 +38,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call = handler.stream_stream or handler.stream_unary
         call = call or handler.unary_stream or handler.unary_unary
         wrap = _stream_response if handler.response_streaming else _unary_response
-        door = _Door(self._gate, self._audit, details, handler)
+        door = _Door(self._gate, self._audit, self._observer, details, handler)
         return make(
             wrap(call, door),
             request_deserializer=None,
@@ -96,12 +98,13 @@ class _Door:
 
     gate: Gate
     audit: AuditTrail
+    observer: CallObserver
     details: Any
     handler: Any
 
     def record(self, context: Any) -> CallRecord:
         """Begin the record of a call."""
-        return CallRecord(self.gate, self.audit, self.details, context)
+        return CallRecord(self.gate, self.audit, self.observer, self.details, context)
 
     async def requests(self, given: Any, record: CallRecord) -> Any:
         """The request, or a stream's requests as an iterator: parsed and validated."""

@@ -42,6 +42,7 @@ from llmosd.rpc.access import Gate
 from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.audit import AuditTrail
+from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.evaluation_servicer import EvaluationServicer
 from llmosd.rpc.feedback_servicer import FeedbackServicer
@@ -108,11 +109,14 @@ class Servicers:
 class Server:
     """What is served, and its health, on every listener that is opened."""
 
-    def __init__(self, servicers: Servicers, pool: ModelPool, audit: AuditTrail) -> None:
+    def __init__(
+        self, servicers: Servicers, pool: ModelPool, audit: AuditTrail, observer: CallObserver
+    ) -> None:
         """Build it; nothing is bound yet."""
         self._servicers = servicers
         self._pool = pool
         self._audit = audit
+        self._observer = observer
         self._known: set[str] = set()
         self._health = health.aio.HealthServicer()
         self._servers: list[Any] = []
@@ -131,7 +135,7 @@ class Server:
         Raises:
             RuntimeError: the address cannot be had.
         """
-        interceptor = CallInterceptor(gate, self._audit)
+        interceptor = CallInterceptor(gate, self._audit, self._observer)
         options = CHANNEL_OPTIONS if credentials is None else CHANNEL_OPTIONS + TLS_OPTIONS
         server = grpc.aio.server(interceptors=[interceptor], options=options)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -121,6 +121,14 @@ class OperationTable:
         )
         return [_operation(row) for row in rows]
 
+    def open_counts(self) -> dict[tuple[str, Phase], int]:
+        """How many operations have not ended, by kind and phase; "" where it has none."""
+        rows = self._db.execute(
+            "SELECT kind, phase, count(*) FROM operations WHERE state = 'RUNNING' "
+            "GROUP BY kind, phase"
+        )
+        return {(kind, phase): count for kind, phase, count in rows}
+
     def last_events(self, operation_id: str, limit: int) -> list[EventRecord]:
         """At most `limit` events, the newest first."""
         rows = self._db.execute(

@@ -84,6 +84,7 @@ class ModelPool:
         self._draining = False
         self._answered_at = -_MOMENT_SECONDS
         self.on_change: Callable[[], None] = lambda: None
+        self.on_engine_ended: Callable[[str, EngineHandle], None] = lambda _, __: None
 
     def residents(self) -> list[Resident]:
         """Everything wanted."""
@@ -317,12 +318,14 @@ class ModelPool:
         if handle is not None:
             await handle.wait_idle(drain_seconds)
             await handle.stop()
+            self.on_engine_ended(resident.record.name, handle)
 
     def _lost(self, resident: Resident) -> None:
         """Start a lost engine again, later each time it fails soon."""
         if resident.handle is not None:
             resident.past_ended += resident.handle.ended
             resident.past_faults += resident.handle.faults
+            self.on_engine_ended(resident.record.name, resident.handle)
         resident.handle = None
         if resident.record.name not in self._residents or self._draining:
             return

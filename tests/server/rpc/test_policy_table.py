@@ -90,7 +90,7 @@ def test_odd_credentials(sent, says):
 
 def test_what_changes_things_is_marked():
     """Reads are those whose names say so; all else above the role use changes something."""
-    reads = ("Get", "List", "Watch", "Compare", "Estimate", "Rate", "Export", "Wait")
+    reads = ("Get", "List", "Watch", "Compare", "Estimate", "Rate", "Check", "Export", "Wait")
     for method, rule in policy.RULES.items():
         name = method.rpartition("/")[2]
         if rule.role > Role.USE and name != "ExportFeedback":

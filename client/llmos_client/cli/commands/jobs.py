@@ -10,7 +10,7 @@ from llmos_client.cli.options import Command, Settings, pass_settings
 if TYPE_CHECKING:
     from llmos_client.operations import Operation
 
-_HEADERS = ("JOB", "KIND", "TARGET", "STATE", "PROGRESS", "LOSS", "TOKENS/S", "AGE")
+HEADERS = ("JOB", "KIND", "TARGET", "STATE", "PROGRESS", "LOSS", "TOKENS/S", "AGE")
 _SHORT = ("upload-model", "upload-dataset", "load-model", "unload-model")
 
 
@@ -40,12 +40,13 @@ def command(settings: Settings, every: bool, remove: tuple[str, ...]) -> None:
     if settings.json:
         print_json({"jobs": shown})
     elif shown:
-        print_table(_HEADERS, [_row(operation) for operation in shown])
+        print_table(HEADERS, [row(operation) for operation in shown])
     else:
         print("no jobs; llmos train starts one")
 
 
-def _row(operation: "Operation[Any]") -> tuple[str, ...]:
+def row(operation: "Operation[Any]") -> tuple[str, ...]:
+    """Lay out a job under HEADERS."""
     from llmos_client.cli.output import until_now
 
     values = operation.metrics.values if operation.metrics else {}

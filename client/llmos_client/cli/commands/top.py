@@ -42,7 +42,7 @@ _TENANTS = ("NAME", "TENANT", "WEIGHT", "RUNNING", "WAITING", "PROMPT", "TOKENS"
 )
 @pass_settings
 def command(settings: Settings, once: bool, interval: float) -> None:
-    """Watch the load: what runs and waits, for whom, and how fast it goes.
+    """Watch the load: what runs and waits, for whom, and how fast; memory and jobs.
 
     LOW, NORMAL and HIGH are what waits. With -o json, one line per look. Ctrl-C ends it.
     """
@@ -79,13 +79,26 @@ def _live(events: "Iterable[Load]") -> None:
 
 
 def _lines(load: "Load") -> list[str]:
-    from llmos_client.cli.output import table_lines
+    from llmos_client.cli.commands import jobs
+    from llmos_client.cli.output import human_bytes, table_lines
 
+    lines = []
+    if load.memory_total_bytes:
+        used, free, total = map(
+            human_bytes,
+            (load.resident_bytes, load.memory_available_bytes, load.memory_total_bytes),
+        )
+        lines += [f"memory: {used} used by llmos, {free} available of {total}", ""]
     if not load.models:
-        return ["Nothing is loaded. Try: llmos load MODEL"]
-    lines = table_lines(_MODELS, [_model_row(model) for model in load.models])
+        lines.append("Nothing is loaded. Try: llmos load MODEL")
+    else:
+        lines += table_lines(_MODELS, [_model_row(model) for model in load.models])
     tenants = [row for model in load.models for row in _tenant_rows(model)]
-    return [*lines, "", *table_lines(_TENANTS, tenants)] if tenants else lines
+    if tenants:
+        lines += ["", *table_lines(_TENANTS, tenants)]
+    if load.jobs:
+        lines += ["", *table_lines(jobs.HEADERS, [jobs.row(job) for job in load.jobs])]
+    return lines
 
 
 def _model_row(model: "ModelLoad") -> tuple[str, ...]:
