@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0 $(if $(CPU),--index-url https://download.pytorch.org/whl/cpu)
 IMAGE := build/llmos.binpb
 
-.PHONY: help install dev demo test acceptance harness lint protos baseline bench wheel deb clean
+.PHONY: help install dev demo test acceptance systemd harness lint protos baseline bench wheel deb clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -32,7 +32,7 @@ demo: install ## a model, a daemon, an answer, in one go; later runs need no net
 test: dev lint ## everything that must hold: about twenty minutes, no accelerator
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 200 ratings learned, 1,000 streams of an LSTM, a VAE of captions, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
+acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 200 ratings learned, 1,000 streams of an LSTM, a VAE of captions, SeqGAN at its paper's size, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
 	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
 	@LLMOS_STRUCTURED=200 $(BIN)/python -m pytest tests/e2e/test_structured.py
 	@LLMOS_DATASET_GB=1 $(BIN)/python -m pytest -rP tests/server/jobs/data/test_ingest.py -k memory
@@ -44,8 +44,14 @@ acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schem
 	@LLMOS_PROMOTIONS=50 $(BIN)/python -m pytest -rP tests/e2e/test_promote.py -k streams
 	@LLMOS_EXPORT=1 $(BIN)/python -m pytest -rP tests/e2e/test_export.py -k smollm2
 	@LLMOS_LEARN=1 $(BIN)/python -m pytest -rP tests/e2e/test_learning.py
+	@LLMOS_SEQGAN=1 $(BIN)/python -m pytest -rP tests/server/jobs/training/test_adversarial.py -k papers
 	@LLMOS_MIXED=1000 $(BIN)/python -m pytest -rP tests/e2e/test_mixed.py
-	@$(MAKE) -s harness
+	@$(MAKE) -s harness systemd
+
+systemd: ## the Debian package under a real systemd, where root, systemd-container and a sandbox are there
+	@if command -v systemd-nspawn dpkg-deb >/dev/null && [ "$$(id -u)" = 0 ]; then $(MAKE) -s deb && \
+	  LLMOS_DEB=$$(ls -t dist/*.deb | head -1) $(BIN)/python -m pytest -rP tests/systemd/test_real.py; \
+	else echo "systemd: skipped, for want of root, dpkg-deb or systemd-container"; fi
 
 harness: dev ## lm-evaluation-harness, through a daemon and by its own hf backend: the same figures; XQuAD before and after a training
 	@test -d build/lm-eval || $(BIN)/python -m venv build/lm-eval
