@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "server" / "llmosd"
 
 BASE = {
-    "errors", "config", "config_checks", "roles", "log", "device", "progress", "sd_notify",
+    "errors", "config", "config_checks", "config_sources", "roles", "settings", "log", "device", "progress", "sd_notify", "status_line",
 }  # fmt: skip
 # Plain data that crosses a process border; see DECISIONS.md.
 DATA = {

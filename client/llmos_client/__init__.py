@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
     from llmos_client.aio_streams import AsyncGenerationStream as AsyncGenerationStream
     from llmos_client.client import Client as Client
+    from llmos_client.configs import ConfigReload as ConfigReload
+    from llmos_client.configs import ConfigSetting as ConfigSetting
     from llmos_client.datasets import Dataset as Dataset
     from llmos_client.datasets import DatasetKind as DatasetKind
     from llmos_client.datasets import DatasetVersion as DatasetVersion
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import InsufficientMemoryError as InsufficientMemoryError
     from llmos_client.errors import InternalError as InternalError
     from llmos_client.errors import InvalidAddressError as InvalidAddressError
+    from llmos_client.errors import InvalidConfigError as InvalidConfigError
     from llmos_client.errors import InvalidCredentialsError as InvalidCredentialsError
     from llmos_client.errors import InvalidDatasetError as InvalidDatasetError
     from llmos_client.errors import InvalidFieldError as InvalidFieldError
@@ -201,7 +204,7 @@ _HOMES = {
     "TrainOptions": "options",
 }
 _PLAIN = (
-    "access", "datasets", "errors", "evaluations", "explanations", "exports", "feedback",
+    "access", "configs", "datasets", "errors", "evaluations", "explanations", "exports", "feedback",
     "generations", "latents", "loads", "operations", "optimizations", "promotions", "results",
     "scores", "training",
 )  # fmt: skip

@@ -267,6 +267,12 @@ class LimitExceededError(LlmosError):
     reason = "LIMIT_EXCEEDED"
 
 
+class InvalidConfigError(LlmosError):
+    """A source of the daemon's settings has faults; `violations` name each, nothing changed."""
+
+    reason = "INVALID_CONFIG"
+
+
 class DataCorruptError(LlmosError):
     """Content differs from its digest, or weights are not finite numbers."""
 

@@ -45,6 +45,7 @@ from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.training_servicer import TrainingServicer
 from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.rpc.upload import Uploads
+from llmosd.settings import Settings
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
@@ -70,6 +71,7 @@ class Ground:
     operations: OperationManager
     renderer: TemplateRenderer
     resident_bytes: Callable[[], int]
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Composed:
     promoter: Promoter
     probations: Probations
     book: FeedbackBook
+    generator: Generator
 
 
 class _Shared:
@@ -89,9 +92,11 @@ class _Shared:
         catalog, pool = ground.catalog, ground.pool
         self.texts = TextModels(ground.store, ground.renderer)
         self.heads = Heads(ground.store)
-        self.generator = Generator(
-            catalog, self.texts, pool, self.heads, Quotas(ground.config.tenant_quotas)
+        quotas = Quotas(ground.config.tenant_quotas)
+        ground.settings.register(
+            "tenant_quotas", apply=lambda config: quotas.set_quotas(config.tenant_quotas)
         )
+        self.generator = Generator(catalog, self.texts, pool, self.heads, quotas)
         self.publisher = Publisher(catalog, ground.store, pool)
         explainer = Explainer(
             catalog, ground.store, self.texts, pool, self.generator, ground.runner
@@ -104,6 +109,10 @@ class _Shared:
             ground.runner,
             ground.config.max_dataset_bytes,
             ground.jobs.reads,
+        )
+        ground.settings.register(
+            "max_dataset_bytes",
+            apply=lambda config: self.datasets.set_max_bytes(config.max_dataset_bytes),
         )
         self.training = TrainingServicer(
             TrainingSpecs(ground.config, catalog, ground.store, ground.datasets),
@@ -162,10 +171,10 @@ def compose(ground: Ground) -> Composed:
         evaluations=shared.evaluations,
         optimization=_optimization(ground, shared),
         feedback=feedback,
-        admin=AdminServicer(ground.config, pool, generator, ground.resident_bytes),
+        admin=AdminServicer(ground.settings, pool, generator, ground.resident_bytes),
         access=AccessServicer(catalog.tokens),
     )
-    return Composed(servicers, promoter, probations, book)
+    return Composed(servicers, promoter, probations, book, generator)
 
 
 def _promotion(ground: Ground, shared: _Shared) -> tuple[Promoter, Probations]:
@@ -189,6 +198,9 @@ def _models(ground: Ground, shared: _Shared, promoter: Promoter) -> ModelService
         ground.operations,
         ground.runner,
         ground.config.max_upload_bytes,
+    )
+    ground.settings.register(
+        "max_upload_bytes", apply=lambda config: uploads.set_max_bytes(config.max_upload_bytes)
     )
     return ModelServicer(
         ground.catalog,
@@ -235,6 +247,10 @@ def _feedback(
         recent,
         state,
         ground.config.feedback_retention_days,
+    )
+    ground.settings.register(
+        "feedback_retention_days",
+        apply=lambda config: book.set_retention(config.feedback_retention_days),
     )
     learns = Learning(
         ground.catalog,

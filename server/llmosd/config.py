@@ -1,13 +1,8 @@
-"""The daemon's settings: defaults < TOML file < environment < flags; checked once, then fixed."""
+"""The daemon's settings: defaults < TOML file < environment < flags; checked before they hold."""
 
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-
-from llmosd.config_checks import ConfigError, check
 
 
 class CertificateGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,65 +98,3 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def state(self) -> Path:
         """The state directory."""
         return Path(self.state_dir)
-
-
-_MAPPINGS = {
-    "tenant_weights": '{"name": 2.0}',
-    "tenant_quotas": '{"name": {"generations": 4, "tokens_per_minute": 6000}}',
-    "certificates": '{"name": {"role": "use", "tenant": "name"}}',
-}
-
-
-def load_config(
-    file: str | None, environment: Mapping[str, str], flags: Mapping[str, Any]
-) -> Config:
-    """Merge the sources, later over earlier; `flags` whose value is None were not given.
-
-    Raises:
-        ConfigError: unknown names, wrong types, values out of range.
-    """
-    merged = {**_from_file(file), **_from_environment(environment)}
-    merged.update({name: value for name, value in flags.items() if value is not None})
-    merged.setdefault("state_dir", _default_dir(environment, "STATE", ".local/state"))
-    merged.setdefault("cache_dir", _default_dir(environment, "CACHE", ".cache"))
-    try:
-        config = msgspec.convert(merged, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"configuration: {error}") from None
-    if not config.listen:
-        runtime = environment.get("XDG_RUNTIME_DIR")
-        folder = Path(runtime) / "llmos" if runtime else config.state
-        config = msgspec.structs.replace(config, listen=f"unix:{folder / 'llmosd.sock'}")
-    check(config)
-    return config
-
-
-def _from_file(file: str | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        return tomllib.loads(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    names = {f"LLMOSD_{name.upper()}": name for name in Config.__struct_fields__}
-    found: dict[str, Any] = {
-        names[key]: value for key, value in environment.items() if key in names
-    }
-    for name, example in _MAPPINGS.items():
-        if name in found:
-            try:
-                found[name] = msgspec.json.decode(found[name])
-            except msgspec.DecodeError as error:
-                raise ConfigError(f"{name}: as {example} in JSON: {error}") from None
-    return found
-
-
-def _default_dir(environment: Mapping[str, str], kind: str, below_home: str) -> str:
-    """As systemd says under a unit, else as the XDG base directory specification says."""
-    if f"{kind}_DIRECTORY" in environment:
-        return environment[f"{kind}_DIRECTORY"].split(":")[0]
-    base = environment.get(f"XDG_{kind}_HOME") or str(Path.home() / below_home)
-    return str(Path(base) / "llmos")

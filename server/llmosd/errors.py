@@ -13,6 +13,7 @@
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
     ├── DatasetInUse
+    ├── InvalidConfig                                         a source of the settings has faults
     ├── GateRefused, AliasConflict                            an alias may not move so
     ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
@@ -292,6 +293,12 @@ class InsufficientDisk(LlmosError):
     """The files do not fit on the disk of the state directory."""
 
     reason = "INSUFFICIENT_DISK"
+
+
+class InvalidConfig(LlmosError):
+    """A source of the settings has faults; the violations name each, and nothing changed."""
+
+    reason = "INVALID_CONFIG"
 
 
 class LimitExceeded(LlmosError):

@@ -50,6 +50,7 @@ _COMMANDS = {
     "cancel": "cancel",
     "token": "token",
     "certs": "certs",
+    "config": "config",
     "status": "status",
     "serve": "serve",
     "version": "version",

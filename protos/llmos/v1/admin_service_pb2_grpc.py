@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from llmos.v1 import admin_service_pb2 as llmos_dot_v1_dot_admin__service__pb2
+from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -45,6 +46,16 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
                 _registered_method=True)
+        self.GetConfig = channel.unary_unary(
+                '/llmos.v1.AdminService/GetConfig',
+                request_serializer=llmos_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+                _registered_method=True)
+        self.ReloadConfig = channel.unary_unary(
+                '/llmos.v1.AdminService/ReloadConfig',
+                request_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -64,6 +75,21 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConfig(self, request, context):
+        """The settings that hold, and where each comes from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadConfig(self, request, context):
+        """Read the settings again, as SIGHUP does. A source with a fault changes nothing: INVALID_CONFIG,
+        with a field violation for every fault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +102,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.WatchLoad,
                     request_deserializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.SerializeToString,
+            ),
+            'GetConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConfig,
+                    request_deserializer=llmos_dot_v1_dot_config__pb2.GetConfigRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_config__pb2.GetConfigResponse.SerializeToString,
+            ),
+            'ReloadConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadConfig,
+                    request_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +169,60 @@ class AdminService:
             '/llmos.v1.AdminService/WatchLoad',
             llmos_dot_v1_dot_admin__service__pb2.WatchLoadRequest.SerializeToString,
             llmos_dot_v1_dot_admin__service__pb2.WatchLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/GetConfig',
+            llmos_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
+            llmos_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/ReloadConfig',
+            llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+            llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

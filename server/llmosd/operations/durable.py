@@ -64,6 +64,7 @@ class DurableJobs:
         self._publish: dict[str, Publish] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.on_change: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
 
@@ -117,6 +118,11 @@ class DurableJobs:
     def running(self, identifier: str) -> bool:
         """Whether the operation has not ended."""
         return identifier in self._tasks
+
+    @property
+    def num_running(self) -> int:
+        """Jobs that have not ended."""
+        return len(self._tasks)
 
     def task(self, identifier: str) -> "asyncio.Task[None] | None":
         """What ends when the operation does."""
@@ -172,6 +178,7 @@ class DurableJobs:
     def _follow(self, record: OperationRecord) -> None:
         task = asyncio.create_task(self._bring_to_end(record))
         self._tasks[record.operation_id] = task
+        self.on_change()
 
     async def _bring_to_end(self, record: OperationRecord) -> None:
         identifier = record.operation_id
@@ -184,6 +191,7 @@ class DurableJobs:
         finally:
             self._slots.leave(identifier)
             del self._tasks[identifier]
+            self.on_change()
 
     async def _ended(self, record: OperationRecord) -> tuple[OperationState, bytes] | None:
         """How the job ended; None: it did not, the daemon stops."""

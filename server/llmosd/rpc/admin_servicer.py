@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmos.v1 import admin_service_pb2 as pb
-from llmos.v1 import admin_service_pb2_grpc
+from llmos.v1 import admin_service_pb2_grpc, config_pb2
 from llmosd import __version__, device
-from llmosd.config import Config
 from llmosd.errors import ServerDraining
 from llmosd.rpc import convert
+from llmosd.rpc.convert_config import read_config, reload_config
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
 from llmosd.rpc.loads import model_load
+from llmosd.settings import Settings
 from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
@@ -29,12 +30,12 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     def __init__(
         self,
-        config: Config,
+        settings: Settings,
         pool: ModelPool,
         generator: Generator,
         resident_bytes: Callable[[], int],
     ) -> None:
-        self._config = config
+        self._settings = settings
         self._pool = pool
         self._generator = generator
         self._resident_bytes = resident_bytes
@@ -57,7 +58,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             limits=pb.ServerLimits(
                 max_message_bytes=MAX_MESSAGE_BYTES,
                 max_streams_per_connection=MAX_STREAMS,
-                max_queue=self._config.max_queue,
+                max_queue=self._settings.config.max_queue,
                 max_choices=_MOST_CHOICES,
                 max_logprobs=_MOST_LOGPROBS,
             ),
@@ -87,3 +88,15 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 async with asyncio.timeout(interval):
                     await self._stopping.wait()
         raise ServerDraining("the daemon is stopping", retry_after=5.0)
+
+    async def GetConfig(
+        self, _request: config_pb2.GetConfigRequest, _context: Any
+    ) -> config_pb2.GetConfigResponse:
+        """The settings that hold."""
+        return read_config(self._settings)
+
+    async def ReloadConfig(
+        self, _request: config_pb2.ReloadConfigRequest, _context: Any
+    ) -> config_pb2.ReloadConfigResponse:
+        """Read the settings again."""
+        return reload_config(self._settings)

@@ -60,6 +60,10 @@ class Datasets:
         """
         return await take_upload(requests, self.store, self._operations, self._check, self._start)
 
+    def set_max_bytes(self, most: int) -> None:
+        """Take uploads of so many bytes from now on."""
+        self._max_bytes = most
+
     def preprocess(
         self, source: DatasetVersionRecord, dataset_id: str, recipe: Recipe, request_id: str,
         payload_digest: str,

@@ -74,7 +74,11 @@ _TABLE: dict[str, list[tuple[Rule, str]]] = {
         (_LOOK, "WatchOperation"),
         (_MANAGE, "PauseOperation ResumeOperation"),
     ],
-    "llmos.v1.AdminService": [(_USE, "GetServerInfo"), (_LOOK, "WatchLoad")],
+    "llmos.v1.AdminService": [
+        (_USE, "GetServerInfo"),
+        (_LOOK, "WatchLoad GetConfig"),
+        (_ADMIN, "ReloadConfig"),
+    ],
     "llmos.v1.AccessService": [(_LOOK_ADMIN, "ListTokens"), (_ADMIN, "CreateToken RevokeToken")],
     "grpc.health.v1.Health": [(_OPEN, "Check"), (_USE, "Watch")],
     "grpc.reflection.v1alpha.ServerReflection": [(_USE, "ServerReflectionInfo")],

@@ -50,6 +50,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.DeadlineUnattainable: StatusCode.DEADLINE_EXCEEDED,
     errors.InsufficientMemory: StatusCode.RESOURCE_EXHAUSTED,
     errors.InsufficientDisk: StatusCode.RESOURCE_EXHAUSTED,
+    errors.InvalidConfig: StatusCode.FAILED_PRECONDITION,
     errors.LimitExceeded: StatusCode.RESOURCE_EXHAUSTED,
     errors.DataCorrupt: StatusCode.DATA_LOSS,
     errors.EngineLost: StatusCode.UNAVAILABLE,

@@ -57,6 +57,10 @@ class Uploads:
         """
         return await take_upload(requests, self._store, self._operations, self._check, self._start)
 
+    def set_max_bytes(self, most: int) -> None:
+        """Take uploads of so many bytes from now on."""
+        self._max_bytes = most
+
     def _start(
         self, header: pb.UploadModelHeader, staging: Staging, digest: str
     ) -> OperationRecord:
