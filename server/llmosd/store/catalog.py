@@ -14,6 +14,7 @@ from typing import Self
 
 from llmosd.errors import InternalError, ModelNotFound
 from llmosd.store.aliases import AliasTable
+from llmosd.store.connection import connect, transaction
 from llmosd.store.dataset_table import DatasetTable
 from llmosd.store.evaluations import EvaluationTable
 from llmosd.store.feedback import FeedbackTable
@@ -27,7 +28,6 @@ from llmosd.store.records import (
     from_micros,
     to_micros,
 )
-from llmosd.store.schema import connect, transaction
 from llmosd.store.tokens import TokenTable
 
 _VERSION = ", ".join(VersionRecord.__struct_fields__)

@@ -3,6 +3,7 @@
 import sqlite3
 
 from llmosd.errors import InternalError, OperationNotFound, OperationRunning, RequestIdReused
+from llmosd.store.connection import transaction
 from llmosd.store.records import (
     RUNNING,
     EventRecord,
@@ -13,7 +14,6 @@ from llmosd.store.records import (
     now,
     to_micros,
 )
-from llmosd.store.schema import transaction
 
 
 class OperationTable:
