@@ -38,7 +38,8 @@ RULES = {
     ),
     "composition": ({"rpc", "operations", "supervisor", "store", "text", *BASE}, set()),
     "listeners": ({"rpc", "store", *BASE}, set()),
-    "__main__": ({"daemon", "listeners", *BASE}, set()),
+    "__main__": ({"daemon", "listeners", "restore", *BASE}, set()),
+    "restore": ({"store", *BASE}, set()),
     "rpc": (
         {"operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},
         {"grpc", "llmos", "protovalidate"},

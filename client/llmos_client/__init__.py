@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmos_client.aio_streams import AsyncConversation as AsyncConversation
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
     from llmos_client.aio_streams import AsyncGenerationStream as AsyncGenerationStream
+    from llmos_client.backups import Backup as Backup
     from llmos_client.client import Client as Client
     from llmos_client.configs import ConfigReload as ConfigReload
     from llmos_client.configs import ConfigSetting as ConfigSetting
@@ -186,6 +187,7 @@ _HOMES = {
     "AsyncConversation": "aio_streams",
     "AsyncEventStream": "aio_streams",
     "AsyncGenerationStream": "aio_streams",
+    "Backup": "backups",
     "Client": "client",
     "Conversation": "streams",
     "EvaluateOptions": "options",

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
 from llmos_client.aio_access_methods import AsyncAccessMethods
+from llmos_client.aio_backup_methods import AsyncBackupMethods
 from llmos_client.aio_config_methods import AsyncConfigMethods
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
@@ -40,6 +41,7 @@ class AsyncClient(
     AsyncScoringMethods,
     AsyncAccessMethods,
     AsyncConfigMethods,
+    AsyncBackupMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from llmos_client import calls, parsing, requests, results
 from llmos_client.access_methods import AccessMethods
+from llmos_client.backup_methods import BackupMethods
 from llmos_client.config_methods import ConfigMethods
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
@@ -35,6 +36,7 @@ class Client(
     ScoringMethods,
     AccessMethods,
     ConfigMethods,
+    BackupMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 

@@ -5,11 +5,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from llmosd import __version__
 from llmosd.config_checks import ConfigError
 from llmosd.config_sources import Loaded, Sources
 
+# Of commands, and no settings.
+_OWN = ("backup", "snapshot", "dry_run")
 EX_DATAERR, EX_TEMPFAIL, EX_CONFIG = 65, 75, 78
 
 
@@ -22,9 +25,10 @@ def main() -> None:
     # gRPC's core would write a line that is no JSON for every handshake that fails.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = vars(_parser().parse_args())
-    command: Callable[[Sources], int] = arguments.pop("run", _serve)
+    command: Callable[..., int] = arguments.pop("run", _serve)
+    own = {name: arguments.pop(name) for name in _OWN if name in arguments}
     sources = Sources(arguments.pop("config", None), os.environ, arguments)
-    sys.exit(command(sources))
+    sys.exit(command(sources, **own))
 
 
 def _serve(sources: Sources) -> int:
@@ -67,6 +71,30 @@ def _settings_count(loaded: Loaded) -> int:
     return len(loaded.config.__struct_fields__)
 
 
+def _restore(sources: Sources, *, backup: str, snapshot: str, dry_run: bool) -> int:
+    try:
+        state = None if dry_run else sources.load().config.state
+    except ConfigError as error:
+        return _say(error, EX_CONFIG)
+    from llmosd.errors import DataCorrupt, UnsafeFile  # noqa: PLC0415 - as in _serve
+    from llmosd.restore import RestoreError, restore  # noqa: PLC0415
+
+    os.umask(0o027)
+    try:
+        done = restore(Path(backup), snapshot, state)
+    except RestoreError as error:
+        return _say(error, EX_CONFIG)
+    except (DataCorrupt, UnsafeFile) as error:
+        return _say(error, EX_DATAERR)
+    except OSError as error:
+        return _say(f"{error.filename or state}: {error.strerror or error}", EX_CONFIG)
+    size = sum(file.bytes for file in done.files.values())
+    what = "is whole" if state is None else f"is restored to {state}"
+    what += f": {len(done.files)} files, {size} bytes"
+    sys.stdout.write(f"the state of {done.create_time} {what}\n")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     flags = _flags()
     parser = argparse.ArgumentParser(
@@ -83,6 +111,15 @@ def _parser() -> argparse.ArgumentParser:
         "check-config", parents=[flags], help="say what is wrong with the settings, and end"
     )
     check.set_defaults(run=_check_config)
+    restore = commands.add_parser(
+        "restore", parents=[flags], help="make the state directory from a backup, and end"
+    )
+    restore.add_argument("backup", metavar="FOLDER", help="what llmos backup wrote")
+    restore.add_argument("--snapshot", default="", metavar="TIME", help="default: the newest")
+    restore.add_argument(
+        "--dry-run", action="store_true", help="check every byte of it, and write nothing"
+    )
+    restore.set_defaults(run=_restore)
     return parser
 
 

@@ -10,6 +10,7 @@ from llmosd.operations.manager import OperationManager
 from llmosd.rpc import batch, evaluations, learning, optimizations, sweeps
 from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.backups import Backups
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
@@ -49,6 +50,7 @@ from llmosd.settings import Settings
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
+from llmosd.store.snapshot import Snapshots
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.pool import ModelPool
@@ -72,6 +74,7 @@ class Ground:
     renderer: TemplateRenderer
     resident_bytes: Callable[[], int]
     settings: Settings
+    snapshots: Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,9 @@ def compose(ground: Ground) -> Composed:
         evaluations=shared.evaluations,
         optimization=_optimization(ground, shared),
         feedback=feedback,
-        admin=AdminServicer(ground.settings, pool, generator, ground.resident_bytes),
+        admin=AdminServicer(
+            ground.settings, pool, generator, ground.resident_bytes, Backups(ground.snapshots)
+        ),
         access=AccessServicer(catalog.tokens),
     )
     return Composed(servicers, promoter, probations, book, generator)

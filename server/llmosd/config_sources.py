@@ -154,6 +154,8 @@ class _Reading:
         self._values[name], self._origins[name] = value, origin
 
     def _config(self) -> Config:
+        for name in ("state_dir", "cache_dir"):
+            self._values[name] = str(Path(self._values[name]).expanduser().absolute())
         config = Config(**self._values)
         if config.listen:
             return config

@@ -34,6 +34,7 @@ from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
 from llmosd.store.names import ModelRef
+from llmosd.store.snapshot import Snapshots
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
@@ -96,6 +97,8 @@ class _Daemon:
             serving=self._pool.answering,
         )
         self._operations = OperationManager(journal, self._durable)
+        self._snapshots = Snapshots(config.state, catalog, self._store, self._dataset_store)
+        self._durable.clearing = self._snapshots.copying
         self._renderer = TemplateRenderer()
         shutil.rmtree(config.state / "scratch", ignore_errors=True)
         self._parts = compose(self._ground())
@@ -182,6 +185,7 @@ class _Daemon:
             renderer=self._renderer,
             resident_bytes=self._resident_bytes,
             settings=self._settings,
+            snapshots=self._snapshots,
         )
 
     def _register_settings(self, slots: Slots) -> None:

@@ -51,6 +51,7 @@ _COMMANDS = {
     "token": "token",
     "certs": "certs",
     "config": "config",
+    "backup": "backup",
     "status": "status",
     "serve": "serve",
     "version": "version",

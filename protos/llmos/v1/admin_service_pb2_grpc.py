@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from llmos.v1 import admin_service_pb2 as llmos_dot_v1_dot_admin__service__pb2
+from llmos.v1 import backup_pb2 as llmos_dot_v1_dot_backup__pb2
 from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -56,6 +57,11 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
                 _registered_method=True)
+        self.BackUpState = channel.stream_stream(
+                '/llmos.v1.AdminService/BackUpState',
+                request_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -90,6 +96,14 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackUpState(self, request_iterator, context):
+        """The state as it is at one moment, while everything goes on: a list of files, then those that are
+        asked for. The snapshot lasts as long as the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +126,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReloadConfig,
                     request_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.SerializeToString,
+            ),
+            'BackUpState': grpc.stream_stream_rpc_method_handler(
+                    servicer.BackUpState,
+                    request_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +242,33 @@ class AdminService:
             '/llmos.v1.AdminService/ReloadConfig',
             llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
             llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackUpState(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/llmos.v1.AdminService/BackUpState',
+            llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
+            llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,7 @@ import secrets
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,10 @@ class DurableJobs:
         *,
         serving: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Run directories are in `root`; `serving` says whether models answer somebody now."""
+        """Run directories are in `root`; `serving` says whether models answer somebody now.
+
+        What an ended job left is removed under the lock `clearing`.
+        """
         self._root = root
         self._journal = journal
         self._start_worker = start_worker
@@ -64,6 +68,7 @@ class DurableJobs:
         self._publish: dict[str, Publish] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.clearing: AbstractAsyncContextManager[object] = asyncio.Lock()
         self.on_change: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -230,7 +235,8 @@ class DurableJobs:
                 await asyncio.sleep(_RETRY_SECONDS)
         _log.info("operation_ended", operation=record.operation_id, kind=record.kind, state=state)
         if state == "SUCCEEDED":
-            await asyncio.to_thread(self.directory(record.operation_id).clear)
+            async with self.clearing:
+                await asyncio.to_thread(self.directory(record.operation_id).clear)
 
     async def _outcome(self, record: OperationRecord, end: JobEnd) -> tuple[OperationState, bytes]:
         if end.outcome == "succeeded":

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmos.v1 import admin_service_pb2 as pb
-from llmos.v1 import admin_service_pb2_grpc, config_pb2
+from llmos.v1 import admin_service_pb2_grpc, backup_pb2, config_pb2
 from llmosd import __version__, device
 from llmosd.errors import ServerDraining
 from llmosd.rpc import convert
+from llmosd.rpc.backups import Backups
 from llmosd.rpc.convert_config import read_config, reload_config
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
@@ -34,11 +35,13 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         pool: ModelPool,
         generator: Generator,
         resident_bytes: Callable[[], int],
+        backups: Backups,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._generator = generator
         self._resident_bytes = resident_bytes
+        self._backups = backups
         self._began = time.monotonic()
         self._stopping = asyncio.Event()
 
@@ -100,3 +103,10 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> config_pb2.ReloadConfigResponse:
         """Read the settings again."""
         return reload_config(self._settings)
+
+    async def BackUpState(
+        self, requests: AsyncIterator[backup_pb2.BackUpStateRequest], _context: Any
+    ) -> AsyncIterator[backup_pb2.BackUpStateResponse]:
+        """The state as it is now."""
+        async for part in self._backups.send(requests):
+            yield part

@@ -58,6 +58,22 @@ class Catalog:
         """Close the file."""
         self._db.close()
 
+    def pin(self) -> sqlite3.Connection:
+        """A connection that sees the file as it is now, whatever is written later.
+
+        For any thread; the caller closes it.
+        """
+        path = self._one("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        assert path is not None
+        pinned = sqlite3.connect(path["file"], isolation_level=None, check_same_thread=False)
+        try:
+            pinned.execute("BEGIN")
+            pinned.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            pinned.close()
+            raise
+        return pinned
+
     def atomically(self) -> AbstractContextManager[None]:
         """Commit what happens inside, durably, or none of it."""
         return transaction(self._db)
