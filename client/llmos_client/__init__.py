@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import QueueFullError as QueueFullError
     from llmos_client.errors import RequestIdReusedError as RequestIdReusedError
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
+    from llmos_client.errors import StreamStalledError as StreamStalledError
     from llmos_client.errors import TokenNotFoundError as TokenNotFoundError
     from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
     from llmos_client.errors import UnauthenticatedError as UnauthenticatedError

@@ -249,6 +249,12 @@ class DeadlineUnattainableError(LlmosError):
     reason = "DEADLINE_UNATTAINABLE"
 
 
+class StreamStalledError(LlmosError):
+    """The stream stood still for too long: next to nothing was sent, or nothing was read."""
+
+    reason = "STREAM_STALLED"
+
+
 class InsufficientMemoryError(LlmosError):
     """The model does not fit; `metadata` has needed and available bytes."""
 

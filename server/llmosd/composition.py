@@ -40,6 +40,7 @@ from llmosd.rpc.quotas import Quotas
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.self_check import SelfCheck
 from llmosd.rpc.server import Servicers
+from llmosd.rpc.sessions import Sessions
 from llmosd.rpc.sweeps import Sweeps
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
@@ -86,6 +87,7 @@ class Composed:
     probations: Probations
     book: FeedbackBook
     generator: Generator
+    sessions: Sessions
 
 
 class _Shared:
@@ -161,6 +163,7 @@ def compose(ground: Ground) -> Composed:
     feedback, book = _feedback(ground, shared, models)
     catalog, pool, texts = ground.catalog, ground.pool, shared.texts
     generator, operations = shared.generator, ground.operations
+    sessions = Sessions()
     servicers = Servicers(
         generation=GenerationServicer(generator, catalog, texts, operations),
         scoring=shared.scoring,
@@ -177,9 +180,9 @@ def compose(ground: Ground) -> Composed:
         admin=AdminServicer(
             ground.settings, pool, generator, ground.resident_bytes, Backups(ground.snapshots)
         ),
-        access=AccessServicer(catalog.tokens),
+        access=AccessServicer(catalog.tokens, sessions),
     )
-    return Composed(servicers, promoter, probations, book, generator)
+    return Composed(servicers, promoter, probations, book, generator, sessions)
 
 
 def _promotion(ground: Ground, shared: _Shared) -> tuple[Promoter, Probations]:

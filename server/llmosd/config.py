@@ -57,6 +57,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         drain_seconds: how long running generations may go on when a model or the daemon stops.
         max_upload_bytes: of one model.
         max_dataset_bytes: of one upload of a dataset.
+        max_connections: of clients, per listener; more are refused.
+        connection_idle_seconds: a connection without a call for so long is closed.
+        stall_timeout_seconds: a stream whose reader takes nothing, or whose sender sends next to
+            nothing, for so long is ended; Converse may be silent.
         feedback_retention_days: feedback that is older is deleted; 0: none is.
     """
 
@@ -92,6 +96,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     drain_seconds: float = 30.0
     max_upload_bytes: int = 64 * 1024**3
     max_dataset_bytes: int = 16 * 1024**3
+    max_connections: int = 512
+    connection_idle_seconds: float = 300.0
+    stall_timeout_seconds: float = 30.0
     feedback_retention_days: float = 0.0
 
     @property

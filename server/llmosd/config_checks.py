@@ -22,6 +22,9 @@ _POSITIVE = (
     "max_jobs",
     "heartbeat_timeout_seconds",
     "load_timeout_seconds",
+    "max_connections",
+    "connection_idle_seconds",
+    "stall_timeout_seconds",
 )
 _NOT_NEGATIVE = (
     "threads",

@@ -103,7 +103,9 @@ class _Daemon:
         shutil.rmtree(config.state / "scratch", ignore_errors=True)
         self._parts = compose(self._ground())
         self._register_settings(slots)
-        self._server = Server(self._parts.servicers, self._pool, AuditTrail(audit))
+        self._server = Server(
+            self._parts.servicers, self._pool, AuditTrail(audit), self._parts.sessions, config
+        )
         self._restore_wanted()
         self._durable.restore()
         if not self._durable.processes():

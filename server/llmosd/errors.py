@@ -18,7 +18,7 @@
     ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
-    ├── DeadlineUnattainable                                  too late, or sure to be
+    ├── DeadlineUnattainable, StreamStalled                   too late, or sure to be
     ├── EngineLost, ServerDraining                            try again soon
     ├── FeatureUnavailable                                    not built in
     └── InternalError                                         a bug of ours
@@ -281,6 +281,12 @@ class DeadlineUnattainable(LlmosError):
     """The call's deadline comes, or came, before the first token could."""
 
     reason = "DEADLINE_UNATTAINABLE"
+
+
+class StreamStalled(LlmosError):
+    """A sender sent next to nothing, or a reader took nothing, for too long."""
+
+    reason = "STREAM_STALLED"
 
 
 class InsufficientMemory(LlmosError):

@@ -30,6 +30,7 @@ from llmosd.errors import (
 from llmosd.ipc import Failure
 from llmosd.operations.job_watch import JobWatch, StartWorker
 from llmosd.operations.journal import Journal
+from llmosd.operations.owner import Owner, act_for, owner, request_key
 from llmosd.operations.slots import Slots
 from llmosd.store.records import OperationRecord, OperationState
 from llmosd.store.run_directory import Order, RunDirectory
@@ -108,7 +109,13 @@ class DurableJobs:
         run = RunDirectory.create(self._root / identifier, order)
         try:
             record = self._journal.table.create(
-                identifier, kind, target, request_id, payload_digest, durable=True
+                identifier,
+                kind,
+                target,
+                request_key(request_id),
+                payload_digest,
+                durable=True,
+                tenant=owner().tenant,
             )
         except BaseException:
             run.delete()
@@ -187,6 +194,8 @@ class DurableJobs:
 
     async def _bring_to_end(self, record: OperationRecord) -> None:
         identifier = record.operation_id
+        # After a restart, too: what a job starts is its owner's.
+        act_for(Owner(record.tenant, confined=bool(record.tenant)))
         try:
             ended = await self._ended(record)
             if ended is not None:

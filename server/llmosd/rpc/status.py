@@ -48,6 +48,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.JobLost: StatusCode.ABORTED,
     errors.QueueFull: StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineUnattainable: StatusCode.DEADLINE_EXCEEDED,
+    errors.StreamStalled: StatusCode.DEADLINE_EXCEEDED,
     errors.InsufficientMemory: StatusCode.RESOURCE_EXHAUSTED,
     errors.InsufficientDisk: StatusCode.RESOURCE_EXHAUSTED,
     errors.InvalidConfig: StatusCode.FAILED_PRECONDITION,

@@ -190,4 +190,8 @@ MIGRATIONS = (
     ) STRICT;
     CREATE UNIQUE INDEX tokens_by_name ON tokens (name) WHERE revoke_time IS NULL;
     """,
+    """
+    ALTER TABLE operations ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    CREATE INDEX operations_by_tenant ON operations (tenant, position);
+    """,
 )
