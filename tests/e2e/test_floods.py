@@ -250,7 +250,10 @@ def test_a_reader_that_stops(daemon):
         "    call = channel.unary_stream('/llmos.v1.GenerationService/StreamGenerate')\n"
         "    events = call(request.SerializeToString())\n"
         "    next(events); print('began', flush=True)\n"
-        "    list(events)\n"
+        "    try:\n"
+        "        list(events)\n"
+        "    except grpc.RpcError as error:\n"
+        "        print(threats.taken_apart(error).label)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", code, daemon.address]
@@ -261,7 +264,8 @@ def test_a_reader_that_stops(daemon):
             wait_for(lambda: stalled(daemon), 30, daemon.log.read_text)
             wait_for(lambda: client.server_info().generations == 0, 5)
             assert client.generate("tiny", tokens=[1], max_tokens=5).choices
-        reader.kill()
+        reader.send_signal(signal.SIGCONT)
+        assert reader.stdout.read() == b"DEADLINE_EXCEEDED/STREAM_STALLED\n"
 
 
 def stalled(daemon):

@@ -90,6 +90,18 @@ class CallRecord:
                 seconds = (ends - now()).total_seconds()
             self._session = self._sessions.begin(self._principal.token_id, seconds)
 
+    def writes(self) -> None:
+        """An answer of a stream is given to the connection."""
+        if self._session is not None:
+            self._session.writing = True
+
+    def wrote(self) -> None:
+        """It was taken; raises CancelledError where the call's token ended meanwhile."""
+        if self._session is not None:
+            self._session.writing = False
+            if self._session.over:
+                raise asyncio.CancelledError
+
     def look_at(self, request: Any) -> None:
         """Remember what a request names; the first of a stream says it for all."""
         if not self._names and not self._method.startswith(_QUIET):

@@ -85,7 +85,7 @@ def _unary_response(call: Any, door: "_Door") -> Any:
 def _stream_response(call: Any, door: "_Door") -> Any:
     async def run(request: Any, context: Any) -> AsyncIterator[Any]:
         record = door.record(context)
-        stall = record.stall = Stall(door.stall_seconds)
+        stall = record.stall = Stall(door.stall_seconds, context)
         try:
             admitted = record.admit()
             answers = call(await door.requests(request, record), admitted)
@@ -95,8 +95,10 @@ def _stream_response(call: Any, door: "_Door") -> Any:
             try:
                 async for answer in answers:
                     stall.arm()
+                    record.writes()
                     yield answer
                     stall.disarm()
+                    record.wrote()
             finally:
                 stall.disarm()
                 await answers.aclose()

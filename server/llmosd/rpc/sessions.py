@@ -13,11 +13,16 @@ class Session:
     task: "asyncio.Task[object]"
     over: str = ""
     timer: asyncio.TimerHandle | None = field(default=None)
+    writing: bool = False
 
     def end(self, why: str) -> None:
-        """End the call; who wrote its handler sees a cancelled task."""
+        """End the call: its handler is cancelled, but not while gRPC writes an answer.
+
+        Then gRPC would forget the call, and its caller would wait for ever.
+        """
         self.over = why
-        self.task.cancel()
+        if not self.writing:
+            self.task.cancel()
 
 
 class Sessions:

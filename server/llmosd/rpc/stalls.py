@@ -1,11 +1,15 @@
 """Streams that stand still: a sender that sends next to nothing, a reader that does not read."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
+
 from llmosd.errors import StreamStalled
+from llmosd.rpc import status
 
 # Of an upload. Whoever sends a byte now and then would hold its place for ever.
 _SLOWEST_BYTES_PER_SECOND = 1_000
@@ -14,8 +18,10 @@ _SLOWEST_BYTES_PER_SECOND = 1_000
 class Stall:
     """Ends the task of a call whose reader did not take an answer within `seconds`."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, context: Any) -> None:
         self._seconds = seconds
+        self._context = context
+        self._told: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
@@ -34,7 +40,16 @@ class Stall:
 
     def _end(self) -> None:
         self.over = True
+        self._told = self._loop.create_task(self._tell())
         self._task.cancel()
+
+    async def _tell(self) -> None:
+        """Put the status behind what is still to be read: the call ends when it is, or is gone."""
+        error = self.error()
+        with contextlib.suppress(grpc.RpcError, grpc.aio.AbortError, grpc.aio.UsageError):
+            await self._context.abort(
+                status.code_of(error), error.message, trailing_metadata=status.trailers(error)
+            )
 
     def error(self) -> StreamStalled:
         """What the log says."""
