@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import InternalError as InternalError
     from llmos_client.errors import InvalidAddressError as InvalidAddressError
     from llmos_client.errors import InvalidConfigError as InvalidConfigError
+    from llmos_client.errors import InvalidContextError as InvalidContextError
     from llmos_client.errors import InvalidCredentialsError as InvalidCredentialsError
     from llmos_client.errors import InvalidDatasetError as InvalidDatasetError
     from llmos_client.errors import InvalidFieldError as InvalidFieldError

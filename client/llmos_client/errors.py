@@ -343,6 +343,13 @@ class InvalidAddressError(LlmosError):
     """An address that is neither unix:PATH, HOST:PORT nor tls:HOST:PORT, or cannot be used so."""
 
 
+class InvalidContextError(LlmosError):
+    """A context that is not there, or contexts.toml cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="INVALID_ARGUMENT")
+
+
 class InvalidCredentialsError(LlmosError):
     """A token or certificate that cannot be used, or not there."""
 

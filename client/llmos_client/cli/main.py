@@ -48,6 +48,7 @@ _COMMANDS = {
     "pause": "pause",
     "resume": "resume",
     "cancel": "cancel",
+    "context": "context",
     "token": "token",
     "certs": "certs",
     "config": "config",
