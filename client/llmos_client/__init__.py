@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from llmos_client.feedback import LearnResult as LearnResult
     from llmos_client.feedback import ModelRating as ModelRating
     from llmos_client.feedback import Ratings as Ratings
+    from llmos_client.garbage import GarbageItem as GarbageItem
+    from llmos_client.garbage import GarbageResult as GarbageResult
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -209,8 +211,8 @@ _HOMES = {
 }
 _PLAIN = (
     "access", "configs", "datasets", "errors", "evaluations", "explanations", "exports", "feedback",
-    "generations", "latents", "loads", "operations", "optimizations", "promotions", "results",
-    "scores", "training",
+    "garbage", "generations", "latents", "loads", "operations", "optimizations", "promotions",
+    "results", "scores", "training",
 )  # fmt: skip
 
 

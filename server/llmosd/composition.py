@@ -21,6 +21,7 @@ from llmosd.rpc.explainer import Explainer
 from llmosd.rpc.exports import Exports
 from llmosd.rpc.feedback_book import FeedbackBook
 from llmosd.rpc.feedback_servicer import FeedbackServicer
+from llmosd.rpc.garbage import Garbage
 from llmosd.rpc.gates import EvaluationGate, Gate, LicenseGate
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
@@ -178,11 +179,43 @@ def compose(ground: Ground) -> Composed:
         optimization=_optimization(ground, shared),
         feedback=feedback,
         admin=AdminServicer(
-            ground.settings, pool, generator, ground.resident_bytes, Backups(ground.snapshots)
+            ground.settings,
+            pool,
+            generator,
+            ground.resident_bytes,
+            Backups(ground.snapshots),
+            _garbage(ground),
+            ground.store.disk,
         ),
         access=AccessServicer(catalog.tokens, sessions),
     )
     return Composed(servicers, promoter, probations, book, generator, sessions)
+
+
+# What a job puts down before it knows how much it will: its folder, its events, a first checkpoint.
+_JOB_BYTES = 16 << 20
+
+
+def _garbage(ground: Ground) -> Garbage:
+    """What can go, and who is asked for room before something is refused."""
+    garbage = Garbage(
+        ground.config.state,
+        ground.catalog,
+        ground.store,
+        ground.pool,
+        ground.jobs,
+        ground.operations,
+    )
+    disk = ground.datasets.disk = ground.store.disk
+    disk.make_room = garbage.collect_caches
+    ground.operations.check_job = partial(disk.check, _JOB_BYTES, "a job")
+
+    def set_quota(config: Config) -> None:
+        disk.quota = config.disk_quota_bytes
+
+    set_quota(ground.config)
+    ground.settings.register("disk_quota_bytes", apply=set_quota)
+    return garbage
 
 
 def _promotion(ground: Ground, shared: _Shared) -> tuple[Promoter, Probations]:

@@ -55,6 +55,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heartbeat_timeout_seconds: an engine silent for longer is killed and started again.
         load_timeout_seconds: the same while it loads.
         drain_seconds: how long running generations may go on when a model or the daemon stops.
+        disk_quota_bytes: of the state directory; what does not fit is refused up front. 0: no
+            limit but the disk.
         max_upload_bytes: of one model.
         max_dataset_bytes: of one upload of a dataset.
         max_connections: of clients, per listener; more are refused.
@@ -94,6 +96,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     heartbeat_timeout_seconds: float = 10.0
     load_timeout_seconds: float = 300.0
     drain_seconds: float = 30.0
+    disk_quota_bytes: int = 0
     max_upload_bytes: int = 64 * 1024**3
     max_dataset_bytes: int = 16 * 1024**3
     max_connections: int = 512

@@ -35,6 +35,7 @@ _NOT_NEGATIVE = (
     "draft_tokens",
     "drain_seconds",
     "feedback_retention_days",
+    "disk_quota_bytes",
 )
 
 

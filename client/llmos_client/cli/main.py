@@ -53,6 +53,7 @@ _COMMANDS = {
     "certs": "certs",
     "config": "config",
     "backup": "backup",
+    "gc": "gc",
     "status": "status",
     "serve": "serve",
     "version": "version",

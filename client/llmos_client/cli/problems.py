@@ -147,7 +147,7 @@ def _memory(error: LlmosError, _: Settings) -> str:
 
 
 def _disk(error: LlmosError, _: Settings) -> str:
-    return f"Try: llmos list, then llmos rm a model that is not needed.{_needed(error)}"
+    return f"Try: llmos gc, or llmos rm a model that is not needed.{_needed(error)}"
 
 
 def _needed(error: LlmosError) -> str:

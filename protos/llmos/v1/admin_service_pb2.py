@@ -27,10 +27,11 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from llmos.v1 import backup_pb2 as llmos_dot_v1_dot_backup__pb2
 from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
+from llmos.v1 import garbage_pb2 as llmos_dot_v1_dot_garbage__pb2
 from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/admin_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15llmos/v1/backup.proto\x1a\x15llmos/v1/config.proto\x1a\x17llmos/v1/priority.proto\"\x16\n\x14GetServerInfoRequest\"\xc8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x14\n\x0c\x61pi_versions\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.llmos.v1.ServerLimits\x12\x11\n\tcpu_count\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x15\n\rmodels_loaded\x18\x0b \x01(\r\x12\x15\n\rarchitectures\x18\x0c \x03(\t\"\x8b\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\"\n\x1amax_streams_per_connection\x18\x02 \x01(\r\x12\x11\n\tmax_queue\x18\x03 \x01(\r\x12\x13\n\x0bmax_choices\x18\x04 \x01(\r\x12\x14\n\x0cmax_logprobs\x18\x05 \x01(\r\"R\n\x10WatchLoadRequest\x12>\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x02\x08<2\x05\x10\x80\xc2\xd7/\"b\n\x11WatchLoadResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06models\x18\x02 \x03(\x0b\x32\x13.llmos.v1.ModelLoad\"\x85\x04\n\tModelLoad\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12$\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x13.llmos.v1.ClassLoad\x12%\n\x07tenants\x18\x05 \x03(\x0b\x32\x14.llmos.v1.TenantLoad\x12\x16\n\x0ekv_blocks_used\x18\x06 \x01(\x04\x12\x17\n\x0fkv_blocks_total\x18\x07 \x01(\x04\x12\x15\n\rrows_per_step\x18\x08 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\t \x01(\x01\x12#\n\x1bgenerated_tokens_per_second\x18\n \x01(\x01\x12\x31\n\x0e\x65stimated_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05steps\x18\x0c \x01(\x04\x12\x13\n\x0bpreemptions\x18\r \x01(\x04\x12\x15\n\rprompt_tokens\x18\x0e \x01(\x04\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x0f \x01(\x04\x12\x18\n\x10generated_tokens\x18\x10 \x01(\x04\x12\x16\n\x0e\x64rafted_tokens\x18\x11 \x01(\x04\x12\x17\n\x0f\x61\x63\x63\x65pted_tokens\x18\x12 \x01(\x04\x12\x0c\n\x04late\x18\x13 \x01(\x04\"S\n\tClassLoad\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.llmos.v1.Priority\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\"\x7f\n\nTenantLoad\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x04\x32\x8d\x03\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.llmos.v1.GetServerInfoRequest\x1a\x1f.llmos.v1.GetServerInfoResponse\x12\x46\n\tWatchLoad\x12\x1a.llmos.v1.WatchLoadRequest\x1a\x1b.llmos.v1.WatchLoadResponse0\x01\x12\x44\n\tGetConfig\x12\x1a.llmos.v1.GetConfigRequest\x1a\x1b.llmos.v1.GetConfigResponse\x12M\n\x0cReloadConfig\x12\x1d.llmos.v1.ReloadConfigRequest\x1a\x1e.llmos.v1.ReloadConfigResponse\x12N\n\x0b\x42\x61\x63kUpState\x12\x1c.llmos.v1.BackUpStateRequest\x1a\x1d.llmos.v1.BackUpStateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/admin_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15llmos/v1/backup.proto\x1a\x15llmos/v1/config.proto\x1a\x16llmos/v1/garbage.proto\x1a\x17llmos/v1/priority.proto\"\x16\n\x14GetServerInfoRequest\"\xc8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x14\n\x0c\x61pi_versions\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.llmos.v1.ServerLimits\x12\x11\n\tcpu_count\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x15\n\rmodels_loaded\x18\x0b \x01(\r\x12\x15\n\rarchitectures\x18\x0c \x03(\t\"\x8b\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\"\n\x1amax_streams_per_connection\x18\x02 \x01(\r\x12\x11\n\tmax_queue\x18\x03 \x01(\r\x12\x13\n\x0bmax_choices\x18\x04 \x01(\r\x12\x14\n\x0cmax_logprobs\x18\x05 \x01(\r\"R\n\x10WatchLoadRequest\x12>\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x02\x08<2\x05\x10\x80\xc2\xd7/\"b\n\x11WatchLoadResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06models\x18\x02 \x03(\x0b\x32\x13.llmos.v1.ModelLoad\"\x85\x04\n\tModelLoad\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12$\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x13.llmos.v1.ClassLoad\x12%\n\x07tenants\x18\x05 \x03(\x0b\x32\x14.llmos.v1.TenantLoad\x12\x16\n\x0ekv_blocks_used\x18\x06 \x01(\x04\x12\x17\n\x0fkv_blocks_total\x18\x07 \x01(\x04\x12\x15\n\rrows_per_step\x18\x08 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\t \x01(\x01\x12#\n\x1bgenerated_tokens_per_second\x18\n \x01(\x01\x12\x31\n\x0e\x65stimated_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05steps\x18\x0c \x01(\x04\x12\x13\n\x0bpreemptions\x18\r \x01(\x04\x12\x15\n\rprompt_tokens\x18\x0e \x01(\x04\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x0f \x01(\x04\x12\x18\n\x10generated_tokens\x18\x10 \x01(\x04\x12\x16\n\x0e\x64rafted_tokens\x18\x11 \x01(\x04\x12\x17\n\x0f\x61\x63\x63\x65pted_tokens\x18\x12 \x01(\x04\x12\x0c\n\x04late\x18\x13 \x01(\x04\"S\n\tClassLoad\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.llmos.v1.Priority\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\"\x7f\n\nTenantLoad\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x04\x32\xe2\x03\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.llmos.v1.GetServerInfoRequest\x1a\x1f.llmos.v1.GetServerInfoResponse\x12\x46\n\tWatchLoad\x12\x1a.llmos.v1.WatchLoadRequest\x1a\x1b.llmos.v1.WatchLoadResponse0\x01\x12\x44\n\tGetConfig\x12\x1a.llmos.v1.GetConfigRequest\x1a\x1b.llmos.v1.GetConfigResponse\x12M\n\x0cReloadConfig\x12\x1d.llmos.v1.ReloadConfigRequest\x1a\x1e.llmos.v1.ReloadConfigResponse\x12N\n\x0b\x42\x61\x63kUpState\x12\x1c.llmos.v1.BackUpStateRequest\x1a\x1d.llmos.v1.BackUpStateResponse(\x01\x30\x01\x12S\n\x0e\x43ollectGarbage\x12\x1f.llmos.v1.CollectGarbageRequest\x1a .llmos.v1.CollectGarbageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATCHLOADREQUEST'].fields_by_name['interval']._loaded_options = None
   _globals['_WATCHLOADREQUEST'].fields_by_name['interval']._serialized_options = b'\272H\016\252\001\013\"\002\010<2\005\020\200\302\327/'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=207
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=229
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=232
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=560
-  _globals['_SERVERLIMITS']._serialized_start=563
-  _globals['_SERVERLIMITS']._serialized_end=702
-  _globals['_WATCHLOADREQUEST']._serialized_start=704
-  _globals['_WATCHLOADREQUEST']._serialized_end=786
-  _globals['_WATCHLOADRESPONSE']._serialized_start=788
-  _globals['_WATCHLOADRESPONSE']._serialized_end=886
-  _globals['_MODELLOAD']._serialized_start=889
-  _globals['_MODELLOAD']._serialized_end=1406
-  _globals['_CLASSLOAD']._serialized_start=1408
-  _globals['_CLASSLOAD']._serialized_end=1491
-  _globals['_TENANTLOAD']._serialized_start=1493
-  _globals['_TENANTLOAD']._serialized_end=1620
-  _globals['_ADMINSERVICE']._serialized_start=1623
-  _globals['_ADMINSERVICE']._serialized_end=2020
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=231
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=253
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=256
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=584
+  _globals['_SERVERLIMITS']._serialized_start=587
+  _globals['_SERVERLIMITS']._serialized_end=726
+  _globals['_WATCHLOADREQUEST']._serialized_start=728
+  _globals['_WATCHLOADREQUEST']._serialized_end=810
+  _globals['_WATCHLOADRESPONSE']._serialized_start=812
+  _globals['_WATCHLOADRESPONSE']._serialized_end=910
+  _globals['_MODELLOAD']._serialized_start=913
+  _globals['_MODELLOAD']._serialized_end=1430
+  _globals['_CLASSLOAD']._serialized_start=1432
+  _globals['_CLASSLOAD']._serialized_end=1515
+  _globals['_TENANTLOAD']._serialized_start=1517
+  _globals['_TENANTLOAD']._serialized_end=1644
+  _globals['_ADMINSERVICE']._serialized_start=1647
+  _globals['_ADMINSERVICE']._serialized_end=2129
 # @@protoc_insertion_point(module_scope)

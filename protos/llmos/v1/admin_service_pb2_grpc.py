@@ -6,6 +6,7 @@ import warnings
 from llmos.v1 import admin_service_pb2 as llmos_dot_v1_dot_admin__service__pb2
 from llmos.v1 import backup_pb2 as llmos_dot_v1_dot_backup__pb2
 from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
+from llmos.v1 import garbage_pb2 as llmos_dot_v1_dot_garbage__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -62,6 +63,11 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
                 _registered_method=True)
+        self.CollectGarbage = channel.unary_unary(
+                '/llmos.v1.AdminService/CollectGarbage',
+                request_serializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -104,6 +110,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CollectGarbage(self, request, context):
+        """Remove caches, what ended jobs left and, where that is asked, old versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +144,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.BackUpState,
                     request_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.SerializeToString,
+            ),
+            'CollectGarbage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectGarbage,
+                    request_deserializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +287,33 @@ class AdminService:
             '/llmos.v1.AdminService/BackUpState',
             llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
             llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectGarbage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/CollectGarbage',
+            llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.SerializeToString,
+            llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.FromString,
             options,
             channel_credentials,
             insecure,

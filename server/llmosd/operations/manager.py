@@ -44,6 +44,7 @@ class OperationManager:
         self._durable = durable
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.check_job: Callable[[], None] = lambda: None
         interrupted = OperationInterrupted("the daemon stopped while this ran; start it again")
         self._table.interrupt_running(msgspec.msgpack.encode(Failure.of(interrupted)))
 
@@ -102,11 +103,16 @@ class OperationManager:
     def start_job(
         self, kind: str, target: str, order: Order, *, request_id: str, payload_digest: str
     ) -> OperationRecord:
-        """Record a durable job and queue it; raises RequestIdReused."""
+        """Record a durable job and queue it; raises RequestIdReused, and what check_job does."""
         known = self.repeated(request_id, payload_digest)
         if known is not None:
             return known
+        self.check_job()
         return self._durable.create(kind, target, order, request_id, payload_digest)
+
+    def ended_jobs(self) -> list[OperationRecord]:
+        """Durable operations that have ended, whose folders may hold something."""
+        return [each for each in self._table.page(1_000_000) if each.durable and each.end_time]
 
     def get(self, identifier: str) -> OperationRecord:
         """One operation; raises OperationNotFound."""

@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmos.v1 import admin_service_pb2 as pb
-from llmos.v1 import admin_service_pb2_grpc, backup_pb2, config_pb2
+from llmos.v1 import admin_service_pb2_grpc, backup_pb2, config_pb2, garbage_pb2
 from llmosd import __version__, device
 from llmosd.errors import ServerDraining
 from llmosd.rpc import convert
 from llmosd.rpc.backups import Backups
 from llmosd.rpc.convert_config import read_config, reload_config
+from llmosd.rpc.garbage import Garbage
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
 from llmosd.rpc.loads import model_load
 from llmosd.settings import Settings
+from llmosd.store.disk import Disk
 from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
@@ -36,12 +38,16 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         generator: Generator,
         resident_bytes: Callable[[], int],
         backups: Backups,
+        garbage: Garbage,
+        disk: Disk,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._generator = generator
         self._resident_bytes = resident_bytes
         self._backups = backups
+        self._garbage = garbage
+        self._disk = disk
         self._began = time.monotonic()
         self._stopping = asyncio.Event()
 
@@ -110,3 +116,19 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         """The state as it is now."""
         async for part in self._backups.send(requests):
             yield part
+
+    async def CollectGarbage(
+        self, request: garbage_pb2.CollectGarbageRequest, _context: Any
+    ) -> garbage_pb2.CollectGarbageResponse:
+        """Remove what nobody needs."""
+        keep = request.keep if request.HasField("keep") else None
+        older_than = convert.seconds("older_than", request.older_than)
+        items = self._garbage.find(keep=keep, older_than=older_than)
+        for item in () if request.dry_run else items:
+            item.remove()
+        response = garbage_pb2.CollectGarbageResponse(
+            used_bytes=await asyncio.to_thread(self._disk.usage), quota_bytes=self._disk.quota
+        )
+        for item in items:
+            response.items.add(kind=item.kind, name=item.name, byte_size=item.byte_size)
+        return response

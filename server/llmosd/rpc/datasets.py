@@ -164,7 +164,7 @@ class Datasets:
                 )
         # What came, what it becomes, and what the recipe makes of that.
         times = 3 if header.HasField("recipe") else 2
-        check_files(header, self.store.root, self._max_bytes, "max_dataset_bytes", times)
+        check_files(header, self.store.disk, self._max_bytes, "max_dataset_bytes", times)
 
     def _start(
         self, header: pb.UploadDatasetHeader, staging: Staging, digest: str

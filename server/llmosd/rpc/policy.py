@@ -77,7 +77,7 @@ _TABLE: dict[str, list[tuple[Rule, str]]] = {
     "llmos.v1.AdminService": [
         (_USE, "GetServerInfo"),
         (_LOOK, "WatchLoad GetConfig"),
-        (_ADMIN, "ReloadConfig BackUpState"),
+        (_ADMIN, "ReloadConfig BackUpState CollectGarbage"),
     ],
     "llmos.v1.AccessService": [(_LOOK_ADMIN, "ListTokens"), (_ADMIN, "CreateToken RevokeToken")],
     "grpc.health.v1.Health": [(_OPEN, "Check"), (_USE, "Watch")],

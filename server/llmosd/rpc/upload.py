@@ -75,7 +75,7 @@ class Uploads:
     def _check(self, header: pb.UploadModelHeader) -> None:
         _default_sampling(header)
         # The files, and what they become: quantized weights grow when they are converted.
-        check_files(header, self._store.root, self._max_bytes, "max_upload_bytes", times=2)
+        check_files(header, self._store.disk, self._max_bytes, "max_upload_bytes", times=2)
 
     async def _convert(
         self, header: pb.UploadModelHeader, staging: Staging, report: Report

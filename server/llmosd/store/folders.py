@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmosd.errors import DataCorrupt, UnsafeFile
+from llmosd.store.disk import Disk
 from llmosd.store.files import open_folder, open_regular, read_regular, sync_folder
 from llmosd.store.manifest import MANIFEST, FileEntry
 from llmosd.store.names import check_model_id
@@ -42,6 +43,7 @@ class VersionFolders(ABC):
         self._noun = noun
         self._top = root / f"{noun}s"
         self._staging = self._top / _STAGING
+        self.disk = Disk(root)
         self._holds = 0
         self._moved: dict[Path, Path] = {}
         self._staging.mkdir(parents=True, exist_ok=True, mode=0o750)
