@@ -16,9 +16,17 @@ CACHE = Path(__file__).parents[1] / "build" / "cache"
 class DaemonProcess:
     """Started by the constructor; `stop` checks that it ends cleanly."""
 
-    def __init__(self, folder: Path, *, address: str | None = None, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        address: str | None = None,
+        flags: tuple[str, ...] = (),
+        **settings: object,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._flags = flags
         self.log = folder / "llmosd.log"
         self.address = address or f"unix:{folder}/s.sock"
         # Dozens of daemons, each importing torch once more than its test needs.
@@ -29,7 +37,7 @@ class DaemonProcess:
     def start(self) -> None:
         environment = {**os.environ, "LLMOSD_CACHE_DIR": str(CACHE), **self._settings}
         command = [sys.executable, "-m", "llmosd", "--state-dir", str(self.folder / "state")]
-        command += ["--listen", self.address]
+        command += ["--listen", self.address, *self._flags]
         if not self.address.startswith("unix:"):
             command.append("--insecure-loopback")
         with self.log.open("a") as output:

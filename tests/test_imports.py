@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "server" / "llmosd"
 
 BASE = {
-    "errors", "config", "config_checks", "roles", "log", "log_writer", "device", "progress",
-    "sd_notify",
+    "errors", "config", "config_checks", "config_sources", "roles", "settings", "log", "log_writer",
+    "device", "progress", "sd_notify", "status_line",
 }  # fmt: skip
 # Plain data that crosses a process border; see DECISIONS.md.
 DATA = {
@@ -52,7 +52,8 @@ RULES = {
         set(),
     ),
     "listeners": ({"observing", "rpc", "store", *BASE}, set()),
-    "__main__": ({"daemon", "listeners", *BASE}, set()),
+    "__main__": ({"daemon", "listeners", "restore", *BASE}, set()),
+    "restore": ({"store", *BASE}, set()),
     "rpc": (
         {"observing", "operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},
         {"grpc", "llmos", "protovalidate"},

@@ -16,7 +16,7 @@ PAGES = Path(__file__).parents[1] / "docs" / "man"
 MAN = {"llmos": PAGES / "llmos.1", "llmosd": PAGES / "llmosd.8"}
 EXIT_STATUSES = {
     "llmos": {0, 130} | {v for k, v in vars(problems).items() if k.startswith("EXIT_")},
-    "llmosd": {0, llmosd_main.EX_TEMPFAIL, llmosd_main.EX_CONFIG},
+    "llmosd": {0, *(v for k, v in vars(llmosd_main).items() if k.startswith("EX_"))},
 }
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from llmos_client.aio_streams import AsyncConversation as AsyncConversation
     from llmos_client.aio_streams import AsyncEventStream as AsyncEventStream
     from llmos_client.aio_streams import AsyncGenerationStream as AsyncGenerationStream
+    from llmos_client.backups import Backup as Backup
     from llmos_client.client import Client as Client
+    from llmos_client.configs import ConfigReload as ConfigReload
+    from llmos_client.configs import ConfigSetting as ConfigSetting
     from llmos_client.datasets import Dataset as Dataset
     from llmos_client.datasets import DatasetKind as DatasetKind
     from llmos_client.datasets import DatasetVersion as DatasetVersion
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     from llmos_client.errors import InsufficientMemoryError as InsufficientMemoryError
     from llmos_client.errors import InternalError as InternalError
     from llmos_client.errors import InvalidAddressError as InvalidAddressError
+    from llmos_client.errors import InvalidConfigError as InvalidConfigError
+    from llmos_client.errors import InvalidContextError as InvalidContextError
     from llmos_client.errors import InvalidCredentialsError as InvalidCredentialsError
     from llmos_client.errors import InvalidDatasetError as InvalidDatasetError
     from llmos_client.errors import InvalidFieldError as InvalidFieldError
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from llmos_client.errors import QueueFullError as QueueFullError
     from llmos_client.errors import RequestIdReusedError as RequestIdReusedError
     from llmos_client.errors import ServerDrainingError as ServerDrainingError
+    from llmos_client.errors import StreamStalledError as StreamStalledError
     from llmos_client.errors import TokenNotFoundError as TokenNotFoundError
     from llmos_client.errors import TrainingDivergedError as TrainingDivergedError
     from llmos_client.errors import UnauthenticatedError as UnauthenticatedError
@@ -97,6 +103,8 @@ if TYPE_CHECKING:
     from llmos_client.feedback import LearnResult as LearnResult
     from llmos_client.feedback import ModelRating as ModelRating
     from llmos_client.feedback import Ratings as Ratings
+    from llmos_client.garbage import GarbageItem as GarbageItem
+    from llmos_client.garbage import GarbageResult as GarbageResult
     from llmos_client.generations import Choice as Choice
     from llmos_client.generations import Completed as Completed
     from llmos_client.generations import ConverseEvent as ConverseEvent
@@ -187,6 +195,7 @@ _HOMES = {
     "AsyncConversation": "aio_streams",
     "AsyncEventStream": "aio_streams",
     "AsyncGenerationStream": "aio_streams",
+    "Backup": "backups",
     "Client": "client",
     "Conversation": "streams",
     "EvaluateOptions": "options",
@@ -206,8 +215,9 @@ _HOMES = {
     "trace_context": "tracing",
 }
 _PLAIN = (
-    "access", "administration", "datasets", "errors", "evaluations", "explanations", "exports",
-    "feedback", "generations", "latents", "loads", "operations", "optimizations", "promotions",
+    "access", "administration", "configs", "datasets", "errors", "evaluations", "explanations",
+    "exports", "feedback", "garbage", "generations", "latents", "loads", "operations",
+    "optimizations", "promotions",
     "results", "scores", "training",
 )  # fmt: skip
 

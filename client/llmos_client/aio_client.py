@@ -12,6 +12,8 @@ from typing import Any, Unpack
 from llmos_client import calls, parsing_loads, requests, results
 from llmos_client.aio_access_methods import AsyncAccessMethods
 from llmos_client.aio_administration_methods import AsyncAdministrationMethods
+from llmos_client.aio_backup_methods import AsyncBackupMethods
+from llmos_client.aio_config_methods import AsyncConfigMethods
 from llmos_client.aio_dataset_methods import AsyncDatasetMethods
 from llmos_client.aio_evaluation_methods import AsyncEvaluationMethods
 from llmos_client.aio_export_methods import AsyncExportMethods
@@ -40,6 +42,8 @@ class AsyncClient(
     AsyncScoringMethods,
     AsyncAccessMethods,
     AsyncAdministrationMethods,
+    AsyncConfigMethods,
+    AsyncBackupMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 

@@ -7,6 +7,8 @@ from typing import Any, Unpack
 from llmos_client import calls, parsing_loads, requests, results
 from llmos_client.access_methods import AccessMethods
 from llmos_client.administration_methods import AdministrationMethods
+from llmos_client.backup_methods import BackupMethods
+from llmos_client.config_methods import ConfigMethods
 from llmos_client.dataset_methods import DatasetMethods
 from llmos_client.evaluation_methods import EvaluationMethods
 from llmos_client.export_methods import ExportMethods
@@ -35,6 +37,8 @@ class Client(
     ScoringMethods,
     AccessMethods,
     AdministrationMethods,
+    ConfigMethods,
+    BackupMethods,
 ):
     """A connection to the daemon; `timeout` is the deadline of small calls, in seconds.
 

@@ -249,6 +249,12 @@ class DeadlineUnattainableError(LlmosError):
     reason = "DEADLINE_UNATTAINABLE"
 
 
+class StreamStalledError(LlmosError):
+    """The stream stood still for too long: next to nothing was sent, or nothing was read."""
+
+    reason = "STREAM_STALLED"
+
+
 class InsufficientMemoryError(LlmosError):
     """The model does not fit; `metadata` has needed and available bytes."""
 
@@ -265,6 +271,12 @@ class LimitExceededError(LlmosError):
     """More of something than one call may have."""
 
     reason = "LIMIT_EXCEEDED"
+
+
+class InvalidConfigError(LlmosError):
+    """A source of the daemon's settings has faults; `violations` name each, nothing changed."""
+
+    reason = "INVALID_CONFIG"
 
 
 class DataCorruptError(LlmosError):
@@ -329,6 +341,13 @@ class PermissionDeniedError(NotAuthorizedError):
 
 class InvalidAddressError(LlmosError):
     """An address that is neither unix:PATH, HOST:PORT nor tls:HOST:PORT, or cannot be used so."""
+
+
+class InvalidContextError(LlmosError):
+    """A context that is not there, or contexts.toml cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="INVALID_ARGUMENT")
 
 
 class InvalidCredentialsError(LlmosError):

@@ -11,6 +11,7 @@ from llmosd.operations.manager import OperationManager
 from llmosd.rpc import batch, evaluations, learning, optimizations, sweeps
 from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
+from llmosd.rpc.backups import Backups
 from llmosd.rpc.batch import Batches
 from llmosd.rpc.dataset_servicer import DatasetServicer
 from llmosd.rpc.datasets import Datasets
@@ -21,6 +22,7 @@ from llmosd.rpc.explainer import Explainer
 from llmosd.rpc.exports import Exports
 from llmosd.rpc.feedback_book import FeedbackBook
 from llmosd.rpc.feedback_servicer import FeedbackServicer
+from llmosd.rpc.garbage import Garbage
 from llmosd.rpc.gates import EvaluationGate, Gate, LicenseGate
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
@@ -41,15 +43,18 @@ from llmosd.rpc.request_watch import RequestWatch
 from llmosd.rpc.scoring_servicer import ScoringServicer
 from llmosd.rpc.self_check import SelfCheck
 from llmosd.rpc.server import Servicers
+from llmosd.rpc.sessions import Sessions
 from llmosd.rpc.sweeps import Sweeps
 from llmosd.rpc.text_models import TextModels
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.training_servicer import TrainingServicer
 from llmosd.rpc.training_spec import TrainingSpecs
 from llmosd.rpc.upload import Uploads
+from llmosd.settings import Settings
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
+from llmosd.store.snapshot import Snapshots
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.pool import ModelPool
@@ -73,6 +78,8 @@ class Ground:
     renderer: TemplateRenderer
     observation: Observation
     resident_bytes: Callable[[], int]
+    settings: Settings
+    snapshots: Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ class Composed:
     promoter: Promoter
     probations: Probations
     book: FeedbackBook
+    generator: Generator
+    sessions: Sessions
 
 
 class _Shared:
@@ -92,13 +101,12 @@ class _Shared:
         catalog, pool = ground.catalog, ground.pool
         self.texts = TextModels(ground.store, ground.renderer)
         self.heads = Heads(ground.store)
+        quotas = Quotas(ground.config.tenant_quotas)
+        ground.settings.register(
+            "tenant_quotas", apply=lambda config: quotas.set_quotas(config.tenant_quotas)
+        )
         self.generator = Generator(
-            catalog,
-            self.texts,
-            pool,
-            self.heads,
-            Quotas(ground.config.tenant_quotas),
-            _request_watch(ground),
+            catalog, self.texts, pool, self.heads, quotas, _request_watch(ground)
         )
         self.publisher = Publisher(catalog, ground.store, pool)
         explainer = Explainer(
@@ -112,6 +120,10 @@ class _Shared:
             ground.runner,
             ground.config.max_dataset_bytes,
             ground.jobs.reads,
+        )
+        ground.settings.register(
+            "max_dataset_bytes",
+            apply=lambda config: self.datasets.set_max_bytes(config.max_dataset_bytes),
         )
         self.training = TrainingServicer(
             TrainingSpecs(ground.config, catalog, ground.store, ground.datasets),
@@ -163,6 +175,7 @@ def compose(ground: Ground) -> Composed:
     feedback, book = _feedback(ground, shared, models)
     catalog, pool, texts = ground.catalog, ground.pool, shared.texts
     generator, operations = shared.generator, ground.operations
+    sessions = Sessions()
     servicers = Servicers(
         generation=GenerationServicer(generator, catalog, texts, operations),
         scoring=shared.scoring,
@@ -177,16 +190,45 @@ def compose(ground: Ground) -> Composed:
         optimization=_optimization(ground, shared),
         feedback=feedback,
         admin=AdminServicer(
-            ground.config,
+            ground.settings,
             pool,
             generator,
             ground.resident_bytes,
             ground.observation,
             operations,
+            Backups(ground.snapshots),
+            _garbage(ground),
+            ground.store.disk,
         ),
-        access=AccessServicer(catalog.tokens),
+        access=AccessServicer(catalog.tokens, sessions),
     )
-    return Composed(servicers, promoter, probations, book)
+    return Composed(servicers, promoter, probations, book, generator, sessions)
+
+
+# What a job puts down before it knows how much it will: its folder, its events, a first checkpoint.
+_JOB_BYTES = 16 << 20
+
+
+def _garbage(ground: Ground) -> Garbage:
+    """What can go, and who is asked for room before something is refused."""
+    garbage = Garbage(
+        ground.config.state,
+        ground.catalog,
+        ground.store,
+        ground.pool,
+        ground.jobs,
+        ground.operations,
+    )
+    disk = ground.datasets.disk = ground.store.disk
+    disk.make_room = garbage.collect_caches
+    ground.operations.check_job = partial(disk.check, _JOB_BYTES, "a job")
+
+    def set_quota(config: Config) -> None:
+        disk.quota = config.disk_quota_bytes
+
+    set_quota(ground.config)
+    ground.settings.register("disk_quota_bytes", apply=set_quota)
+    return garbage
 
 
 def _promotion(ground: Ground, shared: _Shared) -> tuple[Promoter, Probations]:
@@ -210,6 +252,9 @@ def _models(ground: Ground, shared: _Shared, promoter: Promoter) -> ModelService
         ground.operations,
         ground.runner,
         ground.config.max_upload_bytes,
+    )
+    ground.settings.register(
+        "max_upload_bytes", apply=lambda config: uploads.set_max_bytes(config.max_upload_bytes)
     )
     return ModelServicer(
         ground.catalog,
@@ -256,6 +301,10 @@ def _feedback(
         recent,
         state,
         ground.config.feedback_retention_days,
+    )
+    ground.settings.register(
+        "feedback_retention_days",
+        apply=lambda config: book.set_retention(config.feedback_retention_days),
     )
     learns = Learning(
         ground.catalog,

@@ -1,13 +1,8 @@
-"""The daemon's settings: defaults < TOML file < environment < flags; checked once, then fixed."""
+"""The daemon's settings: defaults < TOML file < environment < flags; checked before they hold."""
 
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-
-from llmosd.config_checks import ConfigError, check
 
 
 class CertificateGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +56,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             one that computes after six times as long.
         load_timeout_seconds: the same while it loads.
         drain_seconds: how long running generations may go on when a model or the daemon stops.
+        disk_quota_bytes: of the state directory; what does not fit is refused up front. 0: no
+            limit but the disk.
         max_upload_bytes: of one model.
         max_dataset_bytes: of one upload of a dataset.
+        max_connections: of clients, per listener; more are refused.
+        connection_idle_seconds: a connection without a call for so long is closed.
+        stall_timeout_seconds: a stream whose reader takes nothing, or whose sender sends next to
+            nothing, for so long is ended; Converse may be silent.
         feedback_retention_days: feedback that is older is deleted; 0: none is.
         metrics_listen: "unix:PATH" or "HOST:PORT" of this machine, for GET /metrics; "": none.
         otlp_endpoint: "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH" of a collector of
@@ -100,8 +101,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     heartbeat_timeout_seconds: float = 10.0
     load_timeout_seconds: float = 300.0
     drain_seconds: float = 30.0
+    disk_quota_bytes: int = 0
     max_upload_bytes: int = 64 * 1024**3
     max_dataset_bytes: int = 16 * 1024**3
+    max_connections: int = 512
+    connection_idle_seconds: float = 300.0
+    stall_timeout_seconds: float = 30.0
     feedback_retention_days: float = 0.0
     metrics_listen: str = ""
     otlp_endpoint: str = ""
@@ -111,65 +116,3 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def state(self) -> Path:
         """The state directory."""
         return Path(self.state_dir)
-
-
-_MAPPINGS = {
-    "tenant_weights": '{"name": 2.0}',
-    "tenant_quotas": '{"name": {"generations": 4, "tokens_per_minute": 6000}}',
-    "certificates": '{"name": {"role": "use", "tenant": "name"}}',
-}
-
-
-def load_config(
-    file: str | None, environment: Mapping[str, str], flags: Mapping[str, Any]
-) -> Config:
-    """Merge the sources, later over earlier; `flags` whose value is None were not given.
-
-    Raises:
-        ConfigError: unknown names, wrong types, values out of range.
-    """
-    merged = {**_from_file(file), **_from_environment(environment)}
-    merged.update({name: value for name, value in flags.items() if value is not None})
-    merged.setdefault("state_dir", _default_dir(environment, "STATE", ".local/state"))
-    merged.setdefault("cache_dir", _default_dir(environment, "CACHE", ".cache"))
-    try:
-        config = msgspec.convert(merged, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"configuration: {error}") from None
-    if not config.listen:
-        runtime = environment.get("XDG_RUNTIME_DIR")
-        folder = Path(runtime) / "llmos" if runtime else config.state
-        config = msgspec.structs.replace(config, listen=f"unix:{folder / 'llmosd.sock'}")
-    check(config)
-    return config
-
-
-def _from_file(file: str | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        return tomllib.loads(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    names = {f"LLMOSD_{name.upper()}": name for name in Config.__struct_fields__}
-    found: dict[str, Any] = {
-        names[key]: value for key, value in environment.items() if key in names
-    }
-    for name, example in _MAPPINGS.items():
-        if name in found:
-            try:
-                found[name] = msgspec.json.decode(found[name])
-            except msgspec.DecodeError as error:
-                raise ConfigError(f"{name}: as {example} in JSON: {error}") from None
-    return found
-
-
-def _default_dir(environment: Mapping[str, str], kind: str, below_home: str) -> str:
-    """As systemd says under a unit, else as the XDG base directory specification says."""
-    if f"{kind}_DIRECTORY" in environment:
-        return environment[f"{kind}_DIRECTORY"].split(":")[0]
-    base = environment.get(f"XDG_{kind}_HOME") or str(Path.home() / below_home)
-    return str(Path(base) / "llmos")

@@ -14,8 +14,11 @@ import structlog
 from llmosd import __version__, device
 from llmosd.composition import Ground, compose
 from llmosd.config import Config
+from llmosd.config_checks import ConfigError
+from llmosd.config_sources import Loaded, Sources
 from llmosd.errors import LlmosError
 from llmosd.listeners import AlreadyRunning, open_all, open_metrics
+from llmosd.log import set_level
 from llmosd.observing.observation import Observation
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
@@ -26,16 +29,19 @@ from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.server import Server
 from llmosd.sd_notify import notify
+from llmosd.settings import Settings
+from llmosd.status_line import StatusLine, Work
 from llmosd.store.audit import AuditFile
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.evaluations import EvaluationFolders
 from llmosd.store.names import ModelRef
+from llmosd.store.snapshot import Snapshots
 from llmosd.store.versions import VersionStore
 from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.launcher import LocalLauncher
-from llmosd.supervisor.pool import ModelPool
+from llmosd.supervisor.pool import POOL_SETTINGS, ModelPool
 from llmosd.text.templates import TemplateRenderer
 
 _log = structlog.get_logger()
@@ -43,27 +49,30 @@ _DRAIN_NOTICE_SECONDS = 0.1
 _DAY_SECONDS = 86_400.0
 
 
-async def run(config: Config) -> None:
+async def run(sources: Sources, loaded: Loaded) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         AlreadyRunning: another daemon holds the state directory or the socket.
         OSError: the state directory cannot be written.
     """
+    config = loaded.config
     config.state.mkdir(parents=True, exist_ok=True, mode=0o750)
     with (
         _lock(config.state),
         Catalog(config.state / "catalog.db") as catalog,
         contextlib.closing(AuditFile(config.state)) as audit,
     ):
-        await _Daemon(config, catalog, audit).serve()
+        await _Daemon(Settings(sources, loaded), catalog, audit).serve()
 
 
 class _Daemon:
     """All parts of a running daemon."""
 
-    def __init__(self, config: Config, catalog: Catalog, audit: AuditFile) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, catalog: Catalog, audit: AuditFile) -> None:
+        self._settings = settings
+        self._config = config = settings.config
+        self._certificates = dict(config.certificates)  # shared with the gates
         self._catalog = catalog
         self._store = VersionStore(config.state)
         records = catalog.versions(None, 1_000_000)
@@ -81,21 +90,31 @@ class _Daemon:
         self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
         journal = Journal(catalog.operations)
         self._starter = JobStarter(JobLauncher())
+        slots = Slots(config.max_jobs, device.available_memory)
         self._durable = DurableJobs(
             config.state / "operations",
             journal,
             self._starter,
-            Slots(config.max_jobs, device.available_memory),
+            slots,
             serving=self._pool.answering,
         )
         self._operations = OperationManager(journal, self._durable)
+        self._snapshots = Snapshots(config.state, catalog, self._store, self._dataset_store)
+        self._durable.clearing = self._snapshots.copying
         self._renderer = TemplateRenderer()
         self._observation = Observation(config, catalog, self._pool, journal, self._processes)
         shutil.rmtree(config.state / "scratch", ignore_errors=True)
         self._parts = compose(self._ground())
+        self._register_settings(slots)
         watch = self._observation
-        observer = CallObserver(catalog, watch.calls, watch.requests, watch.tracing)
-        self._server = Server(self._parts.servicers, self._pool, AuditTrail(audit), observer)
+        self._server = Server(
+            self._parts.servicers,
+            self._pool,
+            AuditTrail(audit),
+            CallObserver(catalog, watch.calls, watch.requests, watch.tracing),
+            self._parts.sessions,
+            config,
+        )
         self._restore_wanted()
         self._durable.restore()
         if not self._durable.processes():
@@ -107,13 +126,21 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        addresses = open_all(self._server, self._config, self._catalog.tokens)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        addresses = open_all(self._server, self._config, self._catalog.tokens, self._certificates)
         await self._server.start()
         watch = self._observation
         addresses |= open_metrics(watch.endpoint, self._config.metrics_listen)
         watch.start()
         changes = asyncio.Queue[None]()
-        self._pool.on_change = lambda: changes.put_nowait(None)
+        status = StatusLine(", ".join(addresses.values()), self._work)
+
+        def pool_changed() -> None:
+            changes.put_nowait(None)
+            status.changed()
+
+        self._pool.on_change = pool_changed
+        self._parts.generator.on_change = self._durable.on_change = status.changed
         tasks = [
             asyncio.create_task(self._pool.run_idle_unload()),
             asyncio.create_task(self._follow_changes(changes)),
@@ -121,10 +148,11 @@ class _Daemon:
         ]
         self._parts.probations.restore()
         _log.info("ready", version=__version__, **addresses, pid=os.getpid())
-        notify("READY=1", f"STATUS=serving on {', '.join(addresses.values())}")
+        notify("READY=1", f"STATUS={status.text(self._work())}")
         self._launcher.prepare()
         await stop.wait()
-        notify("STOPPING=1")
+        status.close()
+        notify("STOPPING=1", "STATUS=running generations may finish")
         _log.info("stopping")
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends the process at once
@@ -135,7 +163,7 @@ class _Daemon:
 
     async def _shut_down(self) -> None:
         """NOT_SERVING first; running generations may finish; then everything ends."""
-        grace = self._config.drain_seconds
+        grace = self._settings.config.drain_seconds
         await self._server.drain()
         self._parts.servicers.admin.stop()
         await self._parts.probations.close()
@@ -146,6 +174,11 @@ class _Daemon:
         await self._parts.promoter.close()
         await self._renderer.close()
         await self._observation.stop()
+
+    def _reload(self) -> None:
+        """SIGHUP: what is wrong with the sources is in the log, and the old settings hold."""
+        with contextlib.suppress(ConfigError):
+            self._settings.reload()
 
     async def _follow_changes(self, changes: "asyncio.Queue[None]") -> None:
         while True:
@@ -167,7 +200,21 @@ class _Daemon:
             renderer=self._renderer,
             observation=self._observation,
             resident_bytes=self._resident_bytes,
+            settings=self._settings,
+            snapshots=self._snapshots,
         )
+
+    def _register_settings(self, slots: Slots) -> None:
+        """What this file made goes by new settings, too."""
+        register = self._settings.register
+        register("log_level", apply=lambda config: set_level(config.log_level))
+        register("max_jobs", apply=lambda config: slots.set_places(config.max_jobs))
+        register(*POOL_SETTINGS, apply=self._pool.configure)
+        register("certificates", apply=self._certificates_changed)
+
+    def _certificates_changed(self, config: Config) -> None:
+        self._certificates.clear()
+        self._certificates.update(config.certificates)
 
     async def _expire_feedback(self) -> None:
         """Once a day, and at start: what is older than people were told goes."""
@@ -183,6 +230,16 @@ class _Daemon:
         for wanted in self._catalog.wanted():
             record = self._catalog.resolve(ModelRef(wanted.model_id, wanted.version))
             self._pool.want(record, wanted.keep_alive, wanted.dtype or None)
+
+    def _work(self) -> Work:
+        """What the status line counts."""
+        handles = [each.handle for each in self._pool.residents() if each.handle is not None]
+        return Work(
+            models=len(handles),
+            generations=self._parts.generator.num_running,
+            waiting=sum(handle.stats.waiting for handle in handles),
+            jobs=self._durable.num_running,
+        )
 
     def _resident_bytes(self) -> int:
         return sum(

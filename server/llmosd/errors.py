@@ -13,11 +13,12 @@
     ├── ModelNotLoaded, ModelInUse, ModelLoadFailed, GenerationInProgress, OperationRunning
     ├── OperationInProgress, OperationInterrupted, OperationCancelled, OperationEnded
     ├── DatasetInUse
+    ├── InvalidConfig                                         a source of the settings has faults
     ├── GateRefused, AliasConflict                            an alias may not move so
     ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
     ├── DataCorrupt                                           stored or sent bytes are damaged
-    ├── DeadlineUnattainable                                  too late, or sure to be
+    ├── DeadlineUnattainable, StreamStalled                   too late, or sure to be
     ├── EngineLost, ServerDraining                            try again soon
     ├── FeatureUnavailable                                    not built in
     └── InternalError                                         a bug of ours
@@ -282,6 +283,12 @@ class DeadlineUnattainable(LlmosError):
     reason = "DEADLINE_UNATTAINABLE"
 
 
+class StreamStalled(LlmosError):
+    """A sender sent next to nothing, or a reader took nothing, for too long."""
+
+    reason = "STREAM_STALLED"
+
+
 class InsufficientMemory(LlmosError):
     """The model does not fit, even after unloading what is idle."""
 
@@ -292,6 +299,12 @@ class InsufficientDisk(LlmosError):
     """The files do not fit on the disk of the state directory."""
 
     reason = "INSUFFICIENT_DISK"
+
+
+class InvalidConfig(LlmosError):
+    """A source of the settings has faults; the violations name each, and nothing changed."""
+
+    reason = "INVALID_CONFIG"
 
 
 class LimitExceeded(LlmosError):

@@ -2,12 +2,13 @@
 
 import socket
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from llmosd.config import Config
+from llmosd.config import CertificateGrant, Config
 from llmosd.observing.http_endpoint import HttpEndpoint
 from llmosd.roles import GRANTED
 from llmosd.rpc.access import LOOPBACK_PLANE, MANAGE_PLANE, USE_PLANE, Gate, Plane
@@ -23,8 +24,10 @@ class AlreadyRunning(Exception):
     """Another daemon holds the state directory or the socket. Exit status 75."""
 
 
-def open_all(server: Server, config: Config, tokens: TokenTable) -> dict[str, str]:
-    """Open every listener of the configuration.
+def open_all(
+    server: Server, config: Config, tokens: TokenTable, certificates: Mapping[str, CertificateGrant]
+) -> dict[str, str]:
+    """Open every listener of the configuration; `certificates` may change later.
 
     Returns:
         Where they are, as clients write it: `address`, and `use_address` and `tcp_address`.
@@ -33,7 +36,7 @@ def open_all(server: Server, config: Config, tokens: TokenTable) -> dict[str, st
         AlreadyRunning: somebody else listens there.
         OSError: a socket or certificate cannot be had.
     """
-    listeners = _Listeners(server, tokens, config)
+    listeners = _Listeners(server, tokens, config, certificates)
     found = {"address": listeners.manage(config.listen)}
     if config.use_listen:
         found["use_address"] = listeners.unix(USE_PLANE, config.use_listen)
@@ -64,7 +67,14 @@ def open_metrics(endpoint: HttpEndpoint, address: str) -> dict[str, str]:
 class _Listeners:
     """Opens them, one by one."""
 
-    def __init__(self, server: Server, tokens: TokenTable, config: Config) -> None:
+    def __init__(
+        self,
+        server: Server,
+        tokens: TokenTable,
+        config: Config,
+        certificates: Mapping[str, CertificateGrant],
+    ) -> None:
+        self._certificates = certificates
         self._server = server
         self._tokens = tokens
         self._config = config
@@ -99,7 +109,7 @@ class _Listeners:
         return f"{host}:{port}"
 
     def _gate(self, plane: Plane) -> Gate:
-        return Gate(plane, self._tokens, self._config.certificates)
+        return Gate(plane, self._tokens, self._certificates)
 
 
 def _make_way(path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import threats
 from e2e_access import daemon_with_planes, outcome, over_tls, raw_tls
 from factory import tiny_llama_folder
+from llmos.v1 import model_service_pb2, model_service_pb2_grpc
 from llmos_client import AsyncClient, Client, Failed, LlmosError, Rejected
 from llmos_client.cli.main import run
 
@@ -266,3 +267,86 @@ def test_the_commands(daemon, capsys, monkeypatch, tmp_path):
     assert run(["certs", "init", "--dir", str(tmp_path / "c"), "--host", "a.example"]) == 0
     assert (tmp_path / "c" / "server-key.pem").exists()
     assert "server-key.pem" in capsys.readouterr().out
+
+
+def test_another_tenant_s_operations_do_not_exist(daemon, secret):
+    """T25: NOT_FOUND by every method, and in no list; the owner, an admin and the manage socket see."""
+    with daemon.client() as client:
+        other = client.create_token("other-team", "manage").secret
+    name = "operations/" + "0" * 16
+    file = daemon.folder / "rows.txt"
+    file.write_text("a few words\nand a few more\n")
+    with over_tls(daemon, secret["manage"]) as client:
+        operation = client.upload_dataset("rows", [file], kind="text")
+        client.wait_operation(operation)
+        assert operation.name in {each.name for each in client.list_operations()}
+    with over_tls(daemon, other) as client:
+        for call in (
+            client.get_operation,
+            client.cancel_operation,
+            lambda n: next(client.watch_operation(n)),
+        ):
+            real, unknown = (_refused(call, each) for each in (operation.name, name))
+            assert real == unknown == "NOT_FOUND/OPERATION_NOT_FOUND"
+        assert operation.name not in {each.name for each in client.list_operations()}
+    for token in (secret["admin"], ""):
+        with Client(daemon.address, token=token) as client:
+            assert client.get_operation(operation.name).done
+            assert operation.name in {each.name for each in client.list_operations()}
+
+
+def test_request_ids_are_their_tenant_s(daemon, secret):
+    """The same id of two tenants is two operations: neither an oracle nor another's answer."""
+    with daemon.client() as client:
+        other = client.create_token("other-ids", "manage").secret
+    names = []
+    for token in (secret["manage"], other, other):
+        metadata = (("authorization", f"Bearer {token}"),)
+        request = model_service_pb2.LoadModelRequest(
+            name="models/tiny", request_id="the-same", validate_only=True
+        )
+        with threats.raw(daemon) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            names.append(stub.LoadModel(request, metadata=metadata, timeout=10).name)
+    assert names[0] != names[1] == names[2]
+
+
+def _refused(call, name):
+    try:
+        call(name)
+    except LlmosError as error:
+        return error.label
+    return "OK"
+
+
+@pytest.mark.parametrize("why", ["revoked", "expired"])
+def test_a_stream_ends_with_its_token(daemon, secret, why):
+    """At once, with UNAUTHENTICATED; another token's stream goes on."""
+    with daemon.client() as admin:
+        lifetime = 1.5 if why == "expired" else None
+        token = admin.create_token(f"ends-{why}", "use", lifetime=lifetime).secret
+        with (
+            over_tls(daemon, token) as one,
+            over_tls(daemon, secret["use"]) as two,
+            one.stream("tiny", "hello", max_tokens=4000, ignore_eos=True) as ends,
+            two.stream("tiny", "hello", max_tokens=4000, ignore_eos=True) as goes_on,
+        ):
+            next(ends), next(goes_on)
+            if why == "revoked":
+                admin.revoke_token("ends-revoked")
+            with pytest.raises(LlmosError, match=f"the token was {why}") as caught:
+                list(ends)
+            assert caught.value.label == UNKNOWN
+            next(goes_on)
+
+
+def test_bad_tokens_are_counted(daemon, secret):
+    """T27: told to stop after ten; the right token, from the same address, is let through."""
+    found = []
+    with over_tls(daemon, f"llmos_{'0' * 16}_{'A' * 43}") as client:
+        while len(found) < 30:
+            found.append(outcome(client.list_models))
+    assert set(found) == {UNKNOWN, "RESOURCE_EXHAUSTED/LIMIT_EXCEEDED"}
+    assert 0 < found.count(UNKNOWN) <= 20  # what other tests tried counts, too
+    with over_tls(daemon, secret["use"]) as client:
+        assert outcome(client.list_models) == "OK"

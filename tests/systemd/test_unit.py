@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from daemon import DaemonProcess
-from llmosd.config import Config, ConfigError, load_config
+from llmosd.config import Config
+from llmosd.config_checks import ConfigError
+from llmosd.config_sources import load_config
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 NO_SYSTEMD = pytest.mark.skipif(
@@ -109,7 +111,7 @@ def test_ready_after_the_socket_answers(tmp_path, monkeypatch):
         daemon = DaemonProcess(tmp_path / "daemon")
         assert listener.recv(4096).startswith(b"READY=1\nSTATUS=serving on unix:")
         daemon.stop()
-        assert listener.recv(4096) == b"STOPPING=1"
+        assert listener.recv(4096).startswith(b"STOPPING=1\n")
 
 
 def test_shipped_configuration_names_every_setting():

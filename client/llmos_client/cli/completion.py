@@ -31,6 +31,18 @@ def complete_job(ctx: "click.Context", _: "click.Parameter", incomplete: str) ->
     return _known(ctx, incomplete, jobs)
 
 
+def complete_context(_: "click.Context", __: "click.Parameter", incomplete: str) -> list[str]:
+    """List the contexts whose names begin so."""
+    from llmos_client import contexts
+    from llmos_client.errors import LlmosError
+
+    try:
+        known = contexts.load(contexts.location()).contexts
+    except LlmosError:
+        return []
+    return [name for name in known if name.startswith(incomplete)]
+
+
 def complete_catalogue(_: "click.Context", __: "click.Parameter", incomplete: str) -> list[str]:
     """List the entries of the catalogue whose names begin so."""
     from llmos_client.fetch.catalogue import load_catalogue
@@ -42,12 +54,11 @@ def _known(
     ctx: "click.Context", incomplete: str, names: "Callable[[Client], list[str]]"
 ) -> list[str]:
     """The names that the daemon knows and that begin so."""
-    from llmos_client.client import Client
+    from llmos_client.cli.options import Settings
     from llmos_client.errors import LlmosError
 
-    address = (ctx.find_root().params or {}).get("address")
     try:
-        with Client(address, timeout=_SECONDS) as client:
+        with ctx.ensure_object(Settings).client(timeout=_SECONDS) as client:
             return [name for name in names(client) if name.startswith(incomplete)]
     except LlmosError:
         return []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmos_client.cli.completion import complete_dataset, complete_model
+from llmos_client.cli.completion import complete_context, complete_dataset, complete_model
 
 if TYPE_CHECKING:
     from llmos_client.client import Client
@@ -25,6 +25,7 @@ class Settings:
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    context: str | None = None
 
     @property
     def json(self) -> bool:
@@ -33,16 +34,10 @@ class Settings:
 
     def client(self, timeout: float = 30.0) -> "Client":
         """Connect to the daemon."""
+        from llmos_client.cli.placing import place
         from llmos_client.client import Client
 
-        return Client(
-            self.address,
-            timeout=timeout,
-            token=self.token,
-            tls_ca=self.tls_ca,
-            tls_cert=self.tls_cert,
-            tls_key=self.tls_key,
-        )
+        return Client(timeout=timeout, **place(self))
 
 
 class Command(click.Command):
@@ -106,6 +101,14 @@ def common_options() -> list[click.Parameter]:
             help="How to answer; text by default.",
             expose_value=False,
             callback=_set("output"),
+        ),
+        click.Option(
+            ["--context"],
+            metavar="NAME",
+            help="A place of llmos context; else LLMOS_CONTEXT or the one in use.",
+            expose_value=False,
+            callback=_set("context"),
+            shell_complete=complete_context,
         ),
         *(
             click.Option(

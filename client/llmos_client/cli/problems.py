@@ -11,6 +11,7 @@ from llmos_client.cli.unreachable import describe_unreachable
 from llmos_client.errors import (
     DaemonUnreachable,
     InvalidAddressError,
+    InvalidContextError,
     InvalidCredentialsError,
     LlmosError,
     NotAuthorizedError,
@@ -70,8 +71,9 @@ def exit_code(error: LlmosError, settings: Settings) -> int:
         return EXIT_UNREACHABLE
     if isinstance(error, InvalidCredentialsError):
         return EXIT_NOT_AUTHORIZED
-    if isinstance(error, InvalidAddressError):
-        return EXIT_USAGE if settings.address else EXIT_BAD_CONFIGURATION
+    if isinstance(error, InvalidAddressError | InvalidContextError):
+        named = settings.context if isinstance(error, InvalidContextError) else settings.address
+        return EXIT_USAGE if named else EXIT_BAD_CONFIGURATION
     if isinstance(error, NotAuthorizedError) or error.code == "PERMISSION_DENIED":
         return EXIT_NOT_AUTHORIZED
     if error.reason in _TRY_LATER or error.retry_after is not None:
@@ -82,8 +84,8 @@ def exit_code(error: LlmosError, settings: Settings) -> int:
 def describe(error: LlmosError, settings: Settings) -> str:
     """Write the message, its code, the next thing to try, and the request's id."""
     if isinstance(error, DaemonUnreachable):
-        return describe_unreachable(error, settings.address)
-    lines = [f"error: {error.message.rstrip('.')} ({error.label})."]
+        return describe_unreachable(error, settings)
+    lines = [f"error: {error.message.rstrip('.')} ({error.label}).{_context(settings)}"]
     hint = _HINTS.get(error.reason, _no_hint)(error, settings)
     if hint:
         lines[0] += f" {hint}"
@@ -95,6 +97,17 @@ def describe(error: LlmosError, settings: Settings) -> str:
         if violation.description not in error.message
     ]
     return "\n".join(lines)
+
+
+def _context(settings: Settings) -> str:
+    """The context that the daemon was called in, if it was in one."""
+    from llmos_client.cli.placing import chosen
+
+    try:
+        found = chosen(settings)
+    except LlmosError:  # that is the error itself
+        return ""
+    return f" [context {found[0]}]" if found else ""
 
 
 def _model_not_found(_: LlmosError, settings: Settings) -> str:
@@ -134,7 +147,7 @@ def _memory(error: LlmosError, _: Settings) -> str:
 
 
 def _disk(error: LlmosError, _: Settings) -> str:
-    return f"Try: llmos list, then llmos rm a model that is not needed.{_needed(error)}"
+    return f"Try: llmos gc, or llmos rm a model that is not needed.{_needed(error)}"
 
 
 def _needed(error: LlmosError) -> str:

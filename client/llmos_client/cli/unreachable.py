@@ -7,6 +7,9 @@ import stat
 from pathlib import Path
 
 from llmos_client.address import Address, resolve, usual_sockets
+from llmos_client.cli.options import Settings
+from llmos_client.cli.placing import chosen, place
+from llmos_client.contexts import Context
 from llmos_client.errors import DaemonUnreachable, LlmosError
 
 _START = (
@@ -15,15 +18,19 @@ _START = (
 )
 
 
-def describe_unreachable(error: DaemonUnreachable, given: str | None) -> str:
+def describe_unreachable(error: DaemonUnreachable, settings: Settings) -> str:
     """Write what a person needs to get the daemon to answer."""
     try:
-        address = resolve(given)
+        context = chosen(settings)
+        address = resolve(place(settings)["address"])
     except LlmosError:
-        address = Address(error.address, "given")
+        context, address = None, Address(error.address, "given")
     never = error.message.startswith("failed to connect")
     what = f"no daemon answers at {address}" if never else f"the connection to {address} broke"
-    lines = [f"error: {what} ({error.label}).{_request(error)}", f"  {_where(address)}"]
+    lines = [
+        f"error: {what} ({error.label}).{_request(error)}",
+        f"  {_where(address, settings, context)}",
+    ]
     if address.socket is None or not never:
         lines.append(f"  gRPC says: {error.message}")
     if address.socket is not None:
@@ -34,7 +41,9 @@ def describe_unreachable(error: DaemonUnreachable, given: str | None) -> str:
     return "\n".join([*lines, *(f"  {line}" for line in _START)])
 
 
-def _where(address: Address) -> str:
+def _where(address: Address, settings: Settings, context: tuple[str, Context] | None) -> str:
+    if context is not None and not settings.address and address.origin == "given":
+        return f'The address comes from the context "{context[0]}": see llmos context list.'
     if address.origin == "default":
         return "The usual place: neither --address nor LLMOS_ADDRESS names another."
     origin = "--address" if address.origin == "given" else address.origin

@@ -26,10 +26,13 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from llmos.v1 import backup_pb2 as llmos_dot_v1_dot_backup__pb2
+from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
+from llmos.v1 import garbage_pb2 as llmos_dot_v1_dot_garbage__pb2
 from llmos.v1 import priority_pb2 as llmos_dot_v1_dot_priority__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/admin_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17llmos/v1/priority.proto\"\x16\n\x14GetServerInfoRequest\"\xc8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x14\n\x0c\x61pi_versions\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.llmos.v1.ServerLimits\x12\x11\n\tcpu_count\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x15\n\rmodels_loaded\x18\x0b \x01(\r\x12\x15\n\rarchitectures\x18\x0c \x03(\t\"\x8b\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\"\n\x1amax_streams_per_connection\x18\x02 \x01(\r\x12\x11\n\tmax_queue\x18\x03 \x01(\r\x12\x13\n\x0bmax_choices\x18\x04 \x01(\r\x12\x14\n\x0cmax_logprobs\x18\x05 \x01(\r\"R\n\x10WatchLoadRequest\x12>\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x02\x08<2\x05\x10\x80\xc2\xd7/\"\xe3\x01\n\x11WatchLoadResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06models\x18\x02 \x03(\x0b\x32\x13.llmos.v1.ModelLoad\x12\x16\n\x0eresident_bytes\x18\x03 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x04 \x01(\x04\x12\x1a\n\x12memory_total_bytes\x18\x05 \x01(\x04\x12+\n\x04jobs\x18\x06 \x03(\x0b\x32\x1d.google.longrunning.Operation\"\x85\x04\n\tModelLoad\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12$\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x13.llmos.v1.ClassLoad\x12%\n\x07tenants\x18\x05 \x03(\x0b\x32\x14.llmos.v1.TenantLoad\x12\x16\n\x0ekv_blocks_used\x18\x06 \x01(\x04\x12\x17\n\x0fkv_blocks_total\x18\x07 \x01(\x04\x12\x15\n\rrows_per_step\x18\x08 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\t \x01(\x01\x12#\n\x1bgenerated_tokens_per_second\x18\n \x01(\x01\x12\x31\n\x0e\x65stimated_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05steps\x18\x0c \x01(\x04\x12\x13\n\x0bpreemptions\x18\r \x01(\x04\x12\x15\n\rprompt_tokens\x18\x0e \x01(\x04\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x0f \x01(\x04\x12\x18\n\x10generated_tokens\x18\x10 \x01(\x04\x12\x16\n\x0e\x64rafted_tokens\x18\x11 \x01(\x04\x12\x17\n\x0f\x61\x63\x63\x65pted_tokens\x18\x12 \x01(\x04\x12\x0c\n\x04late\x18\x13 \x01(\x04\"S\n\tClassLoad\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.llmos.v1.Priority\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\"\x7f\n\nTenantLoad\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x04\"\x13\n\x11GetMetricsRequest\"\"\n\x12GetMetricsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x14\n\x12GetLogLevelRequest\"8\n\x13GetLogLevelResponse\x12!\n\x05level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevel\"C\n\x12SetLogLevelRequest\x12-\n\x05level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"A\n\x13SetLogLevelResponse\x12*\n\x0eprevious_level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevel\"\x14\n\x12\x43heckServerRequest\"<\n\x13\x43heckServerResponse\x12%\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ServerCheck\"\xc0\x01\n\x0bServerCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06result\x18\x02 \x01(\x0e\x32\x1c.llmos.v1.ServerCheck.Result\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0b\n\x03\x66ix\x18\x04 \x01(\t\"W\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tRESULT_OK\x10\x01\x12\x12\n\x0eRESULT_WARNING\x10\x02\x12\x12\n\x0eRESULT_PROBLEM\x10\x03*z\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x32\xd5\x03\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.llmos.v1.GetServerInfoRequest\x1a\x1f.llmos.v1.GetServerInfoResponse\x12\x46\n\tWatchLoad\x12\x1a.llmos.v1.WatchLoadRequest\x1a\x1b.llmos.v1.WatchLoadResponse0\x01\x12G\n\nGetMetrics\x12\x1b.llmos.v1.GetMetricsRequest\x1a\x1c.llmos.v1.GetMetricsResponse\x12J\n\x0bGetLogLevel\x12\x1c.llmos.v1.GetLogLevelRequest\x1a\x1d.llmos.v1.GetLogLevelResponse\x12J\n\x0bSetLogLevel\x12\x1c.llmos.v1.SetLogLevelRequest\x1a\x1d.llmos.v1.SetLogLevelResponse\x12J\n\x0b\x43heckServer\x12\x1c.llmos.v1.CheckServerRequest\x1a\x1d.llmos.v1.CheckServerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cllmos/v1/admin_service.proto\x12\x08llmos.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15llmos/v1/backup.proto\x1a\x15llmos/v1/config.proto\x1a\x16llmos/v1/garbage.proto\x1a\x17llmos/v1/priority.proto\"\x16\n\x14GetServerInfoRequest\"\xc8\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x14\n\x0c\x61pi_versions\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.llmos.v1.ServerLimits\x12\x11\n\tcpu_count\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x15\n\rmodels_loaded\x18\x0b \x01(\r\x12\x15\n\rarchitectures\x18\x0c \x03(\t\"\x8b\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x04\x12\"\n\x1amax_streams_per_connection\x18\x02 \x01(\r\x12\x11\n\tmax_queue\x18\x03 \x01(\r\x12\x13\n\x0bmax_choices\x18\x04 \x01(\r\x12\x14\n\x0cmax_logprobs\x18\x05 \x01(\r\"R\n\x10WatchLoadRequest\x12>\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x0b\"\x02\x08<2\x05\x10\x80\xc2\xd7/\"\xe3\x01\n\x11WatchLoadResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06models\x18\x02 \x03(\x0b\x32\x13.llmos.v1.ModelLoad\x12\x16\n\x0eresident_bytes\x18\x03 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x04 \x01(\x04\x12\x1a\n\x12memory_total_bytes\x18\x05 \x01(\x04\x12+\n\x04jobs\x18\x06 \x03(\x0b\x32\x1d.google.longrunning.Operation\"\x85\x04\n\tModelLoad\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12$\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x13.llmos.v1.ClassLoad\x12%\n\x07tenants\x18\x05 \x03(\x0b\x32\x14.llmos.v1.TenantLoad\x12\x16\n\x0ekv_blocks_used\x18\x06 \x01(\x04\x12\x17\n\x0fkv_blocks_total\x18\x07 \x01(\x04\x12\x15\n\rrows_per_step\x18\x08 \x01(\x01\x12 \n\x18prompt_tokens_per_second\x18\t \x01(\x01\x12#\n\x1bgenerated_tokens_per_second\x18\n \x01(\x01\x12\x31\n\x0e\x65stimated_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05steps\x18\x0c \x01(\x04\x12\x13\n\x0bpreemptions\x18\r \x01(\x04\x12\x15\n\rprompt_tokens\x18\x0e \x01(\x04\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x0f \x01(\x04\x12\x18\n\x10generated_tokens\x18\x10 \x01(\x04\x12\x16\n\x0e\x64rafted_tokens\x18\x11 \x01(\x04\x12\x17\n\x0f\x61\x63\x63\x65pted_tokens\x18\x12 \x01(\x04\x12\x0c\n\x04late\x18\x13 \x01(\x04\"S\n\tClassLoad\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.llmos.v1.Priority\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\"\x7f\n\nTenantLoad\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0f\n\x07waiting\x18\x04 \x01(\r\x12\x15\n\rprompt_tokens\x18\x05 \x01(\x04\x12\x18\n\x10generated_tokens\x18\x06 \x01(\x04\"\x13\n\x11GetMetricsRequest\"\"\n\x12GetMetricsResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x14\n\x12GetLogLevelRequest\"8\n\x13GetLogLevelResponse\x12!\n\x05level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevel\"C\n\x12SetLogLevelRequest\x12-\n\x05level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"A\n\x13SetLogLevelResponse\x12*\n\x0eprevious_level\x18\x01 \x01(\x0e\x32\x12.llmos.v1.LogLevel\"\x14\n\x12\x43heckServerRequest\"<\n\x13\x43heckServerResponse\x12%\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x15.llmos.v1.ServerCheck\"\xc0\x01\n\x0bServerCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06result\x18\x02 \x01(\x0e\x32\x1c.llmos.v1.ServerCheck.Result\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0b\n\x03\x66ix\x18\x04 \x01(\t\"W\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tRESULT_OK\x10\x01\x12\x12\n\x0eRESULT_WARNING\x10\x02\x12\x12\n\x0eRESULT_PROBLEM\x10\x03*z\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x32\x8f\x06\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.llmos.v1.GetServerInfoRequest\x1a\x1f.llmos.v1.GetServerInfoResponse\x12\x46\n\tWatchLoad\x12\x1a.llmos.v1.WatchLoadRequest\x1a\x1b.llmos.v1.WatchLoadResponse0\x01\x12G\n\nGetMetrics\x12\x1b.llmos.v1.GetMetricsRequest\x1a\x1c.llmos.v1.GetMetricsResponse\x12J\n\x0bGetLogLevel\x12\x1c.llmos.v1.GetLogLevelRequest\x1a\x1d.llmos.v1.GetLogLevelResponse\x12J\n\x0bSetLogLevel\x12\x1c.llmos.v1.SetLogLevelRequest\x1a\x1d.llmos.v1.SetLogLevelResponse\x12J\n\x0b\x43heckServer\x12\x1c.llmos.v1.CheckServerRequest\x1a\x1d.llmos.v1.CheckServerResponse\x12\x44\n\tGetConfig\x12\x1a.llmos.v1.GetConfigRequest\x1a\x1b.llmos.v1.GetConfigResponse\x12M\n\x0cReloadConfig\x12\x1d.llmos.v1.ReloadConfigRequest\x1a\x1e.llmos.v1.ReloadConfigResponse\x12N\n\x0b\x42\x61\x63kUpState\x12\x1c.llmos.v1.BackUpStateRequest\x1a\x1d.llmos.v1.BackUpStateResponse(\x01\x30\x01\x12S\n\x0e\x43ollectGarbage\x12\x1f.llmos.v1.CollectGarbageRequest\x1a .llmos.v1.CollectGarbageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,44 +43,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHLOADREQUEST'].fields_by_name['interval']._serialized_options = b'\272H\016\252\001\013\"\002\010<2\005\020\200\302\327/'
   _globals['_SETLOGLEVELREQUEST'].fields_by_name['level']._loaded_options = None
   _globals['_SETLOGLEVELREQUEST'].fields_by_name['level']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_LOGLEVEL']._serialized_start=2295
-  _globals['_LOGLEVEL']._serialized_end=2417
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=198
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=220
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=223
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=551
-  _globals['_SERVERLIMITS']._serialized_start=554
-  _globals['_SERVERLIMITS']._serialized_end=693
-  _globals['_WATCHLOADREQUEST']._serialized_start=695
-  _globals['_WATCHLOADREQUEST']._serialized_end=777
-  _globals['_WATCHLOADRESPONSE']._serialized_start=780
-  _globals['_WATCHLOADRESPONSE']._serialized_end=1007
-  _globals['_MODELLOAD']._serialized_start=1010
-  _globals['_MODELLOAD']._serialized_end=1527
-  _globals['_CLASSLOAD']._serialized_start=1529
-  _globals['_CLASSLOAD']._serialized_end=1612
-  _globals['_TENANTLOAD']._serialized_start=1614
-  _globals['_TENANTLOAD']._serialized_end=1741
-  _globals['_GETMETRICSREQUEST']._serialized_start=1743
-  _globals['_GETMETRICSREQUEST']._serialized_end=1762
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1764
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1798
-  _globals['_GETLOGLEVELREQUEST']._serialized_start=1800
-  _globals['_GETLOGLEVELREQUEST']._serialized_end=1820
-  _globals['_GETLOGLEVELRESPONSE']._serialized_start=1822
-  _globals['_GETLOGLEVELRESPONSE']._serialized_end=1878
-  _globals['_SETLOGLEVELREQUEST']._serialized_start=1880
-  _globals['_SETLOGLEVELREQUEST']._serialized_end=1947
-  _globals['_SETLOGLEVELRESPONSE']._serialized_start=1949
-  _globals['_SETLOGLEVELRESPONSE']._serialized_end=2014
-  _globals['_CHECKSERVERREQUEST']._serialized_start=2016
-  _globals['_CHECKSERVERREQUEST']._serialized_end=2036
-  _globals['_CHECKSERVERRESPONSE']._serialized_start=2038
-  _globals['_CHECKSERVERRESPONSE']._serialized_end=2098
-  _globals['_SERVERCHECK']._serialized_start=2101
-  _globals['_SERVERCHECK']._serialized_end=2293
-  _globals['_SERVERCHECK_RESULT']._serialized_start=2206
-  _globals['_SERVERCHECK_RESULT']._serialized_end=2293
-  _globals['_ADMINSERVICE']._serialized_start=2420
-  _globals['_ADMINSERVICE']._serialized_end=2889
+  _globals['_LOGLEVEL']._serialized_start=2365
+  _globals['_LOGLEVEL']._serialized_end=2487
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=268
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=290
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=293
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=621
+  _globals['_SERVERLIMITS']._serialized_start=624
+  _globals['_SERVERLIMITS']._serialized_end=763
+  _globals['_WATCHLOADREQUEST']._serialized_start=765
+  _globals['_WATCHLOADREQUEST']._serialized_end=847
+  _globals['_WATCHLOADRESPONSE']._serialized_start=850
+  _globals['_WATCHLOADRESPONSE']._serialized_end=1077
+  _globals['_MODELLOAD']._serialized_start=1080
+  _globals['_MODELLOAD']._serialized_end=1597
+  _globals['_CLASSLOAD']._serialized_start=1599
+  _globals['_CLASSLOAD']._serialized_end=1682
+  _globals['_TENANTLOAD']._serialized_start=1684
+  _globals['_TENANTLOAD']._serialized_end=1811
+  _globals['_GETMETRICSREQUEST']._serialized_start=1813
+  _globals['_GETMETRICSREQUEST']._serialized_end=1832
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1834
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1868
+  _globals['_GETLOGLEVELREQUEST']._serialized_start=1870
+  _globals['_GETLOGLEVELREQUEST']._serialized_end=1890
+  _globals['_GETLOGLEVELRESPONSE']._serialized_start=1892
+  _globals['_GETLOGLEVELRESPONSE']._serialized_end=1948
+  _globals['_SETLOGLEVELREQUEST']._serialized_start=1950
+  _globals['_SETLOGLEVELREQUEST']._serialized_end=2017
+  _globals['_SETLOGLEVELRESPONSE']._serialized_start=2019
+  _globals['_SETLOGLEVELRESPONSE']._serialized_end=2084
+  _globals['_CHECKSERVERREQUEST']._serialized_start=2086
+  _globals['_CHECKSERVERREQUEST']._serialized_end=2106
+  _globals['_CHECKSERVERRESPONSE']._serialized_start=2108
+  _globals['_CHECKSERVERRESPONSE']._serialized_end=2168
+  _globals['_SERVERCHECK']._serialized_start=2171
+  _globals['_SERVERCHECK']._serialized_end=2363
+  _globals['_SERVERCHECK_RESULT']._serialized_start=2276
+  _globals['_SERVERCHECK_RESULT']._serialized_end=2363
+  _globals['_ADMINSERVICE']._serialized_start=2490
+  _globals['_ADMINSERVICE']._serialized_end=3273
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,9 @@ from buf.validate import validate_pb2 as _validate_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from llmos.v1 import backup_pb2 as _backup_pb2
+from llmos.v1 import config_pb2 as _config_pb2
+from llmos.v1 import garbage_pb2 as _garbage_pb2
 from llmos.v1 import priority_pb2 as _priority_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper

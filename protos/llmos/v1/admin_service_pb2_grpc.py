@@ -4,6 +4,9 @@ import grpc
 import warnings
 
 from llmos.v1 import admin_service_pb2 as llmos_dot_v1_dot_admin__service__pb2
+from llmos.v1 import backup_pb2 as llmos_dot_v1_dot_backup__pb2
+from llmos.v1 import config_pb2 as llmos_dot_v1_dot_config__pb2
+from llmos.v1 import garbage_pb2 as llmos_dot_v1_dot_garbage__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -65,6 +68,26 @@ class AdminServiceStub:
                 request_serializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.SerializeToString,
                 response_deserializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.FromString,
                 _registered_method=True)
+        self.GetConfig = channel.unary_unary(
+                '/llmos.v1.AdminService/GetConfig',
+                request_serializer=llmos_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+                _registered_method=True)
+        self.ReloadConfig = channel.unary_unary(
+                '/llmos.v1.AdminService/ReloadConfig',
+                request_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
+                _registered_method=True)
+        self.BackUpState = channel.stream_stream(
+                '/llmos.v1.AdminService/BackUpState',
+                request_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
+                _registered_method=True)
+        self.CollectGarbage = channel.unary_unary(
+                '/llmos.v1.AdminService/CollectGarbage',
+                request_serializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.SerializeToString,
+                response_deserializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -111,6 +134,36 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConfig(self, request, context):
+        """The settings that hold, and where each comes from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadConfig(self, request, context):
+        """Read the settings again, as SIGHUP does. A source with a fault changes nothing: INVALID_CONFIG,
+        with a field violation for every fault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BackUpState(self, request_iterator, context):
+        """The state as it is at one moment, while everything goes on: a list of files, then those that are
+        asked for. The snapshot lasts as long as the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectGarbage(self, request, context):
+        """Remove caches, what ended jobs left and, where that is asked, old versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +196,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CheckServer,
                     request_deserializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.FromString,
                     response_serializer=llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.SerializeToString,
+            ),
+            'GetConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConfig,
+                    request_deserializer=llmos_dot_v1_dot_config__pb2.GetConfigRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_config__pb2.GetConfigResponse.SerializeToString,
+            ),
+            'ReloadConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadConfig,
+                    request_deserializer=llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.SerializeToString,
+            ),
+            'BackUpState': grpc.stream_stream_rpc_method_handler(
+                    servicer.BackUpState,
+                    request_deserializer=llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.SerializeToString,
+            ),
+            'CollectGarbage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectGarbage,
+                    request_deserializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.FromString,
+                    response_serializer=llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -308,6 +381,114 @@ class AdminService:
             '/llmos.v1.AdminService/CheckServer',
             llmos_dot_v1_dot_admin__service__pb2.CheckServerRequest.SerializeToString,
             llmos_dot_v1_dot_admin__service__pb2.CheckServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/GetConfig',
+            llmos_dot_v1_dot_config__pb2.GetConfigRequest.SerializeToString,
+            llmos_dot_v1_dot_config__pb2.GetConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/ReloadConfig',
+            llmos_dot_v1_dot_config__pb2.ReloadConfigRequest.SerializeToString,
+            llmos_dot_v1_dot_config__pb2.ReloadConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackUpState(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/llmos.v1.AdminService/BackUpState',
+            llmos_dot_v1_dot_backup__pb2.BackUpStateRequest.SerializeToString,
+            llmos_dot_v1_dot_backup__pb2.BackUpStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectGarbage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/llmos.v1.AdminService/CollectGarbage',
+            llmos_dot_v1_dot_garbage__pb2.CollectGarbageRequest.SerializeToString,
+            llmos_dot_v1_dot_garbage__pb2.CollectGarbageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,7 @@ from llmosd.ipc.messages import (
     LoadEngine,
     Loading,
     Rejected,
+    SetWeights,
     Shutdown,
     Submit,
     ToEngine,
@@ -101,6 +102,8 @@ class _Desk:
         elif isinstance(message, Cancel):
             self._compiling.pop(message.id, None)
             self._engine.cancel(message.id, message.choice)
+        elif isinstance(message, SetWeights):
+            self._engine.set_weights(message.weights)
         elif isinstance(message, Submit) and message.constraint is not None:
             self._compiling[message.id] = message
             self._compiler.begin(message, message.constraint)

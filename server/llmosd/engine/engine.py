@@ -85,6 +85,10 @@ class Engine:
             request = self._prior.complete(request)
         self._scheduler.add(request, matcher, time.monotonic())
 
+    def set_weights(self, weights: dict[str, float]) -> None:
+        """Share among tenants by these from now on."""
+        self._scheduler.policy.set_weights(weights)
+
     def cancel(self, request_id: int, choice: int) -> None:
         """End a generation, or one answer, before the next step."""
         self._scheduler.remove(request_id, choice)

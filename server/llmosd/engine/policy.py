@@ -43,6 +43,11 @@ class Policy:
         """Drawn for everybody."""
         return self._tenants.generated_tokens
 
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Share by these from now on."""
+        self._weights = weights
+        self._tenants.set_weights(weights)
+
     def waiting(self) -> Iterator[Sequence]:
         """Everything that waits."""
         for queues in self._queues:

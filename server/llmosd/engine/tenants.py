@@ -38,6 +38,12 @@ class Tenants:
         self._last = [0.0] * _CLASSES  # counter of the last one that had work, by class
         self.generated_tokens = 0
 
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Share by these from now on; what was received stays as it was counted."""
+        self._weights = weights
+        for name, tenant in self._tenants.items():
+            tenant.weight = weights.get(name, 1.0)
+
     def counter(self, name: str, priority: int) -> float:
         """Weighted service in a class, lifted where the tenant has no work there."""
         tenant = self._get(name)

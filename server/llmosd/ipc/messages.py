@@ -123,6 +123,12 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     choice: int = -1  # -1: all
 
 
+class SetWeights(msgspec.Struct, frozen=True, tag=True):
+    """Share among tenants by these from now on; see LoadEngine.tenant_weights."""
+
+    weights: dict[str, float]
+
+
 class Shutdown(msgspec.Struct, frozen=True, tag=True):
     """End the process."""
 
@@ -247,5 +253,5 @@ class Heartbeat(msgspec.Struct, frozen=True, tag=True):
     load: EngineLoad | None = None
 
 
-ToEngine = LoadEngine | Submit | Cancel | Shutdown
+ToEngine = LoadEngine | Submit | Cancel | SetWeights | Shutdown
 FromEngine = Loading | Ready | StepResult | Rejected | Heartbeat | Failure

@@ -9,6 +9,7 @@ from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training import events
 from llmosd.jobs.training.prepare import prepare
 from llmosd.jobs.training.run import train
+from llmosd.store.run_directory import portable
 from llmosd.store.run_events import (
     CheckpointEvent,
     JobEvent,
@@ -32,7 +33,7 @@ def run(spec: TrainSpec, context: JobContext) -> events.TrainResult:
             context.folder,
             teller,
             _control(context),
-            bytes(context.run.order().job),
+            portable(bytes(context.run.order().job), context.run.path.parents[1]),
             context.give_way,
         )
     except OperationInterrupted:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from llmosd import __version__
-from llmosd.config_checks import ConfigError
+from llmosd.config_checks import ConfigError, ConfigFault
 from llmosd.observing.request_metrics import PROVIDER
 from llmosd.observing.trace_context import TraceContext
 
@@ -137,9 +137,8 @@ def _provider(endpoint: str) -> Any:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(
-            f"otlp_endpoint: {error.name} is not installed; run: pip install 'llmos[otel]'"
-        ) from None
+        missing = f"{error.name} is not installed; run: pip install 'llmos[otel]'"
+        raise ConfigError(ConfigFault("", "otlp_endpoint", missing)) from None
     about = {"service.name": "llmosd", "service.version": __version__}
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https:"))

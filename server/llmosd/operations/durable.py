@@ -13,6 +13,7 @@ import secrets
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from llmosd.errors import (
 from llmosd.ipc import Failure
 from llmosd.operations.job_watch import JobWatch, StartWorker
 from llmosd.operations.journal import Journal
+from llmosd.operations.owner import Owner, act_for, owner, request_key
 from llmosd.operations.slots import Slots
 from llmosd.store.records import OperationRecord, OperationState
 from llmosd.store.run_directory import Order, RunDirectory
@@ -55,7 +57,10 @@ class DurableJobs:
         *,
         serving: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Run directories are in `root`; `serving` says whether models answer somebody now."""
+        """Run directories are in `root`; `serving` says whether models answer somebody now.
+
+        What an ended job left is removed under the lock `clearing`.
+        """
         self._root = root
         self._journal = journal
         self._start_worker = start_worker
@@ -64,6 +69,8 @@ class DurableJobs:
         self._publish: dict[str, Publish] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.clearing: AbstractAsyncContextManager[object] = asyncio.Lock()
+        self.on_change: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
 
@@ -102,7 +109,13 @@ class DurableJobs:
         run = RunDirectory.create(self._root / identifier, order)
         try:
             record = self._journal.table.create(
-                identifier, kind, target, request_id, payload_digest, durable=True
+                identifier,
+                kind,
+                target,
+                request_key(request_id),
+                payload_digest,
+                durable=True,
+                tenant=owner().tenant,
             )
         except BaseException:
             run.delete()
@@ -117,6 +130,11 @@ class DurableJobs:
     def running(self, identifier: str) -> bool:
         """Whether the operation has not ended."""
         return identifier in self._tasks
+
+    @property
+    def num_running(self) -> int:
+        """Jobs that have not ended."""
+        return len(self._tasks)
 
     def task(self, identifier: str) -> "asyncio.Task[None] | None":
         """What ends when the operation does."""
@@ -172,9 +190,12 @@ class DurableJobs:
     def _follow(self, record: OperationRecord) -> None:
         task = asyncio.create_task(self._bring_to_end(record))
         self._tasks[record.operation_id] = task
+        self.on_change()
 
     async def _bring_to_end(self, record: OperationRecord) -> None:
         identifier = record.operation_id
+        # After a restart, too: what a job starts is its owner's.
+        act_for(Owner(record.tenant, confined=bool(record.tenant)))
         try:
             ended = await self._ended(record)
             if ended is not None:
@@ -184,6 +205,7 @@ class DurableJobs:
         finally:
             self._slots.leave(identifier)
             del self._tasks[identifier]
+            self.on_change()
 
     async def _ended(self, record: OperationRecord) -> tuple[OperationState, bytes] | None:
         """How the job ended; None: it did not, the daemon stops."""
@@ -222,7 +244,8 @@ class DurableJobs:
                 await asyncio.sleep(_RETRY_SECONDS)
         _log.info("operation_ended", operation=record.operation_id, kind=record.kind, state=state)
         if state == "SUCCEEDED":
-            await asyncio.to_thread(self.directory(record.operation_id).clear)
+            async with self.clearing:
+                await asyncio.to_thread(self.directory(record.operation_id).clear)
 
     async def _outcome(self, record: OperationRecord, end: JobEnd) -> tuple[OperationState, bytes]:
         if end.outcome == "succeeded":

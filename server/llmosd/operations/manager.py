@@ -21,13 +21,14 @@ from llmosd.errors import (
 from llmosd.ipc import Failure
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal, Standing, WatchEvent
+from llmosd.operations.owner import SHARED, owner, request_key, seen
 from llmosd.store.records import OperationRecord, OperationState
 from llmosd.store.run_directory import Order
 from llmosd.store.run_events import ProgressEvent
 
 _log = structlog.get_logger()
 # Kinds whose second call asks for what the first is doing.
-_JOINED = frozenset({"load-model", "unload-model"})
+_JOINED = SHARED
 
 Report = Callable[[ProgressEvent], None]
 Work = Callable[[Report], Awaitable[bytes]]
@@ -43,6 +44,7 @@ class OperationManager:
         self._durable = durable
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self.check_job: Callable[[], None] = lambda: None
         interrupted = OperationInterrupted("the daemon stopped while this ran; start it again")
         self._table.interrupt_running(msgspec.msgpack.encode(Failure.of(interrupted)))
 
@@ -52,7 +54,7 @@ class OperationManager:
         Raises:
             RequestIdReused: the id came with another payload.
         """
-        known = self._table.find_request(request_id) if request_id else None
+        known = self._table.find_request(request_key(request_id)) if request_id else None
         if known is not None and known.payload_digest != payload_digest:
             raise RequestIdReused("request_id: was used with another payload; choose a new one")
         return known
@@ -87,22 +89,34 @@ class OperationManager:
                     metadata={"operation": f"operations/{running.operation_id}"},
                 )
         identifier = secrets.token_hex(8)
-        record = self._table.create(identifier, kind, target, request_id, payload_digest)
+        record = self._table.create(
+            identifier,
+            kind,
+            target,
+            request_key(request_id),
+            payload_digest,
+            tenant=owner().tenant,
+        )
         self._tasks[identifier] = asyncio.create_task(self._run(identifier, kind, work))
         return record
 
     def start_job(
         self, kind: str, target: str, order: Order, *, request_id: str, payload_digest: str
     ) -> OperationRecord:
-        """Record a durable job and queue it; raises RequestIdReused."""
+        """Record a durable job and queue it; raises RequestIdReused, and what check_job does."""
         known = self.repeated(request_id, payload_digest)
         if known is not None:
             return known
+        self.check_job()
         return self._durable.create(kind, target, order, request_id, payload_digest)
+
+    def ended_jobs(self) -> list[OperationRecord]:
+        """Durable operations that have ended, whose folders may hold something."""
+        return [each for each in self._table.page(1_000_000) if each.durable and each.end_time]
 
     def get(self, identifier: str) -> OperationRecord:
         """One operation; raises OperationNotFound."""
-        return self._table.get(identifier)
+        return seen(self._table.get(identifier))
 
     def standing(self, identifier: str) -> Standing:
         """How far an operation is."""
@@ -110,7 +124,8 @@ class OperationManager:
 
     def page(self, limit: int, after: int | None) -> list[OperationRecord]:
         """Operations, newest first."""
-        return self._table.page(limit, after)
+        now = owner()
+        return self._table.page(limit, after, now.tenant if now.confined else None)
 
     def unfinished(self) -> list[OperationRecord]:
         """Durable jobs that have not ended, oldest first."""
@@ -118,14 +133,14 @@ class OperationManager:
 
     def delete(self, identifier: str) -> None:
         """Forget an ended operation; raises OperationNotFound, OperationRunning."""
-        record = self._table.get(identifier)
+        record = self.get(identifier)
         self._table.delete(identifier)
         if record.durable:
             self._durable.directory(identifier).delete()
 
     def cancel(self, identifier: str) -> None:
         """Ask an operation to stop; one that ended is left alone. Raises OperationNotFound."""
-        if self._table.get(identifier).durable:
+        if self.get(identifier).durable:
             self._durable.cancel(identifier)
         task = self._tasks.get(identifier)
         if task is not None:
@@ -133,25 +148,29 @@ class OperationManager:
 
     def pause(self, identifier: str) -> OperationRecord:
         """Ask a durable job to save and wait; raises OperationNotFound, OperationEnded."""
+        self.get(identifier)
         self._durable.pause(identifier)
         return self._table.get(identifier)
 
     def resume(self, identifier: str) -> OperationRecord:
         """Let a paused job go on; raises OperationNotFound, OperationEnded."""
+        self.get(identifier)
         self._durable.resume(identifier)
         return self._table.get(identifier)
 
     async def wait(self, identifier: str, seconds: float) -> OperationRecord:
         """The operation when it ends, or as it is after `seconds`."""
+        self.get(identifier)
         task = self._tasks.get(identifier) or self._durable.task(identifier)
         if task is not None:
             await asyncio.wait([task], timeout=seconds)
-        return self._table.get(identifier)
+        return self.get(identifier)
 
     async def watch(
         self, identifier: str, after_sequence: int, heartbeat: float
     ) -> AsyncIterator[WatchEvent]:
         """Replay events after a sequence number, then follow; ends after `done`."""
+        self.get(identifier)
         async for event in self._journal.watch(identifier, after_sequence, heartbeat):
             if event.done is not None:  # who hears of the end may delete what the job read
                 await self.wait(identifier, heartbeat)

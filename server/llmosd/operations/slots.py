@@ -22,6 +22,11 @@ class Slots:
         self._waiting: dict[str, None] = {}  # in order of arrival
         self._woken: dict[str, asyncio.Event] = {}
 
+    def set_places(self, places: int) -> None:
+        """Let so many run at once from now on; what runs goes on."""
+        self._places = places
+        self._wake_next()
+
     def try_take(self, job: str, resources: Resources) -> bool:
         """Take a place if it is this job's turn; else stand in the queue, or go on standing."""
         if job in self._running or not resources.threads:

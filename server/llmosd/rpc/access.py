@@ -7,10 +7,13 @@ without a token has the plane's role; on TCP it has none.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from llmosd.errors import PermissionDenied, Unauthenticated
+from llmosd.operations.owner import Owner
 from llmosd.roles import GRANTED, Role
+from llmosd.rpc.bad_tokens import BadTokens, host_of
 from llmosd.rpc.caller import TENANT_KEY
 from llmosd.rpc.policy import rule_of
 from llmosd.store.tokens import TokenRecord
@@ -60,13 +63,23 @@ class TokenBook(Protocol):
 class Principal:
     """Who calls: "token:NAME", "certificate:NAME" or "" by a plane.
 
-    `tenant` is None where the call itself says for whom it is made.
+    `tenant` is None where the call itself says for whom it is made. `token_id` and `expire_time`
+    are its token's.
     """
 
     plane: str
     name: str
     role: Role
     tenant: str | None = None
+    token_id: str = ""
+    expire_time: datetime | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """Whose operations it sees, and makes."""
+        if self.tenant is None:
+            return Owner("", confined=False)
+        return Owner(self.tenant, confined=self.role < Role.ADMIN)
 
 
 class Gate:
@@ -76,17 +89,25 @@ class Gate:
         self.plane = plane
         self._tokens = tokens
         self._certificates = certificates
+        self._bad_tokens = BadTokens()
 
-    def identify(self, metadata: Any, auth_context: Mapping[str, Iterable[bytes]]) -> Principal:
-        """Who makes a call.
+    def identify(
+        self, metadata: Any, auth_context: Mapping[str, Iterable[bytes]], peer: str = ""
+    ) -> Principal:
+        """Who makes a call that comes from `peer`.
 
         Raises:
             Unauthenticated: a token that is not valid; on TCP, neither a token nor a certificate
                 that the configuration knows.
+            LimitExceeded: the peer came with too many tokens that are not valid.
         """
         given = [str(value) for key, value in metadata or () if key == AUTHORIZATION_KEY]
         if given:
-            return self._by_token(given)
+            try:
+                return self._by_token(given)
+            except Unauthenticated:
+                self._bad_tokens.count(host_of(peer))
+                raise
         if self.plane.trusted:
             return Principal(self.plane.name, "", self.plane.ceiling)
         return self._by_certificate(auth_context)
@@ -153,7 +174,14 @@ class Gate:
             )
         self._tokens.used(record)
         role = min(GRANTED[record.role], self.plane.ceiling)
-        return Principal(self.plane.name, f"token:{record.name}", role, record.tenant)
+        return Principal(
+            self.plane.name,
+            f"token:{record.name}",
+            role,
+            record.tenant,
+            record.token_id,
+            record.expire_time,
+        )
 
     def _by_certificate(self, auth_context: Mapping[str, Iterable[bytes]]) -> Principal:
         names = [

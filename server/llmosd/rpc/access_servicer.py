@@ -6,6 +6,7 @@ from llmos.v1 import access_service_pb2 as pb
 from llmos.v1 import access_service_pb2_grpc
 from llmosd.roles import GRANTED, Role
 from llmosd.rpc import convert
+from llmosd.rpc.sessions import Sessions
 from llmosd.store.tokens import TokenRecord, TokenTable
 
 _TO_PROTO = {
@@ -19,7 +20,8 @@ _FROM_PROTO = {value: role for role, value in _TO_PROTO.items()}
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """Tokens: made, listed and revoked."""
 
-    def __init__(self, tokens: TokenTable) -> None:
+    def __init__(self, tokens: TokenTable, sessions: Sessions) -> None:
+        self._sessions = sessions
         self._tokens = tokens
 
     async def CreateToken(
@@ -41,8 +43,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return pb.ListTokensResponse(tokens=[_token(each) for each in self._tokens.list()])
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, _context: Any) -> pb.AccessToken:
-        """Refuse a token from now on."""
-        return _token(self._tokens.revoke(request.name))
+        """Refuse a token from now on, and end the calls that run with it."""
+        record = self._tokens.revoke(request.name)
+        self._sessions.revoke(record.token_id)
+        return _token(record)
 
 
 def _token(record: TokenRecord) -> pb.AccessToken:

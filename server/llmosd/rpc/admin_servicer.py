@@ -11,16 +11,20 @@ from typing import Any
 import structlog
 
 from llmos.v1 import admin_service_pb2 as pb
-from llmos.v1 import admin_service_pb2_grpc
+from llmos.v1 import admin_service_pb2_grpc, backup_pb2, config_pb2, garbage_pb2
 from llmosd import __version__, device, log
-from llmosd.config import Config
 from llmosd.errors import ServerDraining
 from llmosd.observing.observation import Observation
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert, resources
+from llmosd.rpc.backups import Backups
+from llmosd.rpc.convert_config import read_config, reload_config
+from llmosd.rpc.garbage import Garbage
 from llmosd.rpc.generator import Generator
 from llmosd.rpc.limits import MAX_MESSAGE_BYTES, MAX_STREAMS
 from llmosd.rpc.loads import model_load
+from llmosd.settings import Settings
+from llmosd.store.disk import Disk
 from llmosd.supervisor.pool import ModelPool
 
 _MOST_CHOICES, _MOST_LOGPROBS = 64, 20  # as sampling.proto rules
@@ -35,19 +39,25 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     def __init__(
         self,
-        config: Config,
+        settings: Settings,
         pool: ModelPool,
         generator: Generator,
         resident_bytes: Callable[[], int],
         observation: Observation,
         operations: OperationManager,
+        backups: Backups,
+        garbage: Garbage,
+        disk: Disk,
     ) -> None:
-        self._config = config
+        self._settings = settings
         self._pool = pool
         self._generator = generator
         self._resident_bytes = resident_bytes
         self._observation = observation
         self._operations = operations
+        self._backups = backups
+        self._garbage = garbage
+        self._disk = disk
         self._began = time.monotonic()
         self._stopping = asyncio.Event()
 
@@ -67,7 +77,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             limits=pb.ServerLimits(
                 max_message_bytes=MAX_MESSAGE_BYTES,
                 max_streams_per_connection=MAX_STREAMS,
-                max_queue=self._config.max_queue,
+                max_queue=self._settings.config.max_queue,
                 max_choices=_MOST_CHOICES,
                 max_logprobs=_MOST_LOGPROBS,
             ),
@@ -138,6 +148,41 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             response.checks.add(
                 name=check.name, result=result, message=check.message, fix=check.fix
             )
+        return response
+
+    async def GetConfig(
+        self, _request: config_pb2.GetConfigRequest, _context: Any
+    ) -> config_pb2.GetConfigResponse:
+        """The settings that hold."""
+        return read_config(self._settings)
+
+    async def ReloadConfig(
+        self, _request: config_pb2.ReloadConfigRequest, _context: Any
+    ) -> config_pb2.ReloadConfigResponse:
+        """Read the settings again."""
+        return reload_config(self._settings)
+
+    async def BackUpState(
+        self, requests: AsyncIterator[backup_pb2.BackUpStateRequest], _context: Any
+    ) -> AsyncIterator[backup_pb2.BackUpStateResponse]:
+        """The state as it is now."""
+        async for part in self._backups.send(requests):
+            yield part
+
+    async def CollectGarbage(
+        self, request: garbage_pb2.CollectGarbageRequest, _context: Any
+    ) -> garbage_pb2.CollectGarbageResponse:
+        """Remove what nobody needs."""
+        keep = request.keep if request.HasField("keep") else None
+        older_than = convert.seconds("older_than", request.older_than)
+        items = self._garbage.find(keep=keep, older_than=older_than)
+        for item in () if request.dry_run else items:
+            item.remove()
+        response = garbage_pb2.CollectGarbageResponse(
+            used_bytes=await asyncio.to_thread(self._disk.usage), quota_bytes=self._disk.quota
+        )
+        for item in items:
+            response.items.add(kind=item.kind, name=item.name, byte_size=item.byte_size)
         return response
 
 

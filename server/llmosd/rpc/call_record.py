@@ -8,8 +8,15 @@ from typing import Any
 import grpc
 import structlog
 
-from llmosd.errors import InternalError, LlmosError, PermissionDenied, Unauthenticated
+from llmosd.errors import (
+    InternalError,
+    LimitExceeded,
+    LlmosError,
+    PermissionDenied,
+    Unauthenticated,
+)
 from llmosd.observing.trace_context import trace_context
+from llmosd.operations.owner import act_for
 from llmosd.roles import Role
 from llmosd.rpc import status
 from llmosd.rpc.access import Gate
@@ -17,6 +24,9 @@ from llmosd.rpc.audit import AuditTrail, names_in
 from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.caller import CallFor
 from llmosd.rpc.policy import rule_of
+from llmosd.rpc.sessions import Session, Sessions
+from llmosd.rpc.stalls import Stall
+from llmosd.store.records import now
 
 _log = structlog.get_logger()
 _LONGEST_ID = 64
@@ -28,11 +38,20 @@ class CallRecord:
     """Made when a call begins; `admit` first, `write` last."""
 
     def __init__(
-        self, gate: Gate, audit: AuditTrail, observer: CallObserver, details: Any, context: Any
+        self,
+        gate: Gate,
+        audit: AuditTrail,
+        observer: CallObserver,
+        sessions: Sessions,
+        details: Any,
+        context: Any,
     ) -> None:
         self._gate = gate
         self._audit = audit
         self._observer = observer
+        self._sessions = sessions
+        self._session: Session | None = None
+        self.stall: Stall | None = None
         self._context = context
         self._method = details.method
         self._metadata = details.invocation_metadata
@@ -65,14 +84,36 @@ class CallRecord:
             return self._context
         try:
             asked = {} if self._gate.plane.trusted else self._context.auth_context()
-            self._principal = self._gate.identify(self._metadata, asked)
+            self._principal = self._gate.identify(self._metadata, asked, self._context.peer())
             self._gate.authorize(self._method, self._principal, self._metadata)
-        except (Unauthenticated, PermissionDenied):
+        except (Unauthenticated, PermissionDenied, LimitExceeded):
             self._refused = True
             raise
+        act_for(self._principal.owner)
+        self._hold()
         if self._principal.tenant is None:
             return self._context
         return CallFor(self._principal.tenant, self._context)
+
+    def _hold(self) -> None:
+        """See that the call ends with its token."""
+        if self._principal.token_id:
+            ends, seconds = self._principal.expire_time, None
+            if ends is not None:
+                seconds = (ends - now()).total_seconds()
+            self._session = self._sessions.begin(self._principal.token_id, seconds)
+
+    def writes(self) -> None:
+        """An answer of a stream is given to the connection."""
+        if self._session is not None:
+            self._session.writing = True
+
+    def wrote(self) -> None:
+        """It was taken; raises CancelledError where the call's token ended meanwhile."""
+        if self._session is not None:
+            self._session.writing = False
+            if self._session.over:
+                raise asyncio.CancelledError
 
     def look_at(self, request: Any) -> None:
         """Remember what a request names; the first of a stream says it for all."""
@@ -81,6 +122,14 @@ class CallRecord:
 
     async def fail(self, error: BaseException) -> None:
         """Turn an exception into the call's status; does not return where one is sent."""
+        ended = self._session.over if self._session is not None else ""
+        if ended and isinstance(error, asyncio.CancelledError):
+            error = Unauthenticated(f"the token was {ended} while the call ran")
+        if self.stall is not None and self.stall.over:
+            # Nobody reads how it ended either; gRPC ends the stream.
+            stalled = self.stall.error()
+            self._code, self._reason = status.code_of(stalled), stalled.reason
+            return
         if isinstance(error, GeneratorExit | asyncio.CancelledError):
             self._code = grpc.StatusCode.CANCELLED
             return
@@ -100,6 +149,8 @@ class CallRecord:
         if self._written:
             return
         self._written = True
+        if self._session is not None:
+            self._sessions.leave(self._session)
         seconds = round(time.monotonic() - self._began, 6)
         outcome: dict[str, Any] = {"code": self._code.name, "seconds": seconds}
         if self._reason:

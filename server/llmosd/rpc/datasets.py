@@ -60,6 +60,10 @@ class Datasets:
         """
         return await take_upload(requests, self.store, self._operations, self._check, self._start)
 
+    def set_max_bytes(self, most: int) -> None:
+        """Take uploads of so many bytes from now on."""
+        self._max_bytes = most
+
     def preprocess(
         self, source: DatasetVersionRecord, dataset_id: str, recipe: Recipe, request_id: str,
         payload_digest: str,
@@ -160,7 +164,7 @@ class Datasets:
                 )
         # What came, what it becomes, and what the recipe makes of that.
         times = 3 if header.HasField("recipe") else 2
-        check_files(header, self.store.root, self._max_bytes, "max_dataset_bytes", times)
+        check_files(header, self.store.disk, self._max_bytes, "max_dataset_bytes", times)
 
     def _start(
         self, header: pb.UploadDatasetHeader, staging: Staging, digest: str

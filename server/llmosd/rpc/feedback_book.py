@@ -72,6 +72,10 @@ class FeedbackBook:
         self._state = state
         self._retention = timedelta(days=retention_days)
 
+    def set_retention(self, days: float) -> None:
+        """Keep feedback for so long from the next look on; 0: until somebody deletes it."""
+        self._retention = timedelta(days=days)
+
     async def export(self, wish: Wish, scratch: Path) -> tuple[bytes, FeedbackRows]:
         """Make a dataset version; the packed response of an operation, and what went into it.
 

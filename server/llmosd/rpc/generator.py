@@ -68,6 +68,7 @@ class Generator:
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._origins: dict[str, Remembered] = {}
         self.recent = Recent()
+        self.on_change: Callable[[], None] = lambda: None
 
     @property
     def num_running(self) -> int:
@@ -154,6 +155,7 @@ class Generator:
         make = _maker(prompt, chosen, stop_ids, caller, form, latents)
         generation.attach(handle, handle.submit(generation, make))
         self._running[generation.name] = generation
+        self.on_change()
         self._tenants[generation.name] = caller.tenant
         self._origins[generation.name] = Remembered(record, caller.tenant, prompt_json(request), ())
         structlog.contextvars.bind_contextvars(model=record.name, prompt_tokens=len(prompt))
@@ -187,6 +189,7 @@ class Generator:
         if watched is not None:
             watched.ended(generation)
         if self._running.pop(generation.name, None) is not None:
+            self.on_change()
             self._ended[generation.name] = self._tenants.pop(generation.name)
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)

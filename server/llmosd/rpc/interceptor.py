@@ -17,15 +17,26 @@ from llmosd.rpc.access import Gate
 from llmosd.rpc.audit import AuditTrail
 from llmosd.rpc.call_observer import CallObserver
 from llmosd.rpc.call_record import CallRecord
+from llmosd.rpc.sessions import Sessions
+from llmosd.rpc.stalls import Stall, paced
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of all four kinds of call that come by one plane."""
 
-    def __init__(self, gate: Gate, audit: AuditTrail, observer: CallObserver) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        audit: AuditTrail,
+        observer: CallObserver,
+        sessions: Sessions,
+        stall_seconds: float,
+    ) -> None:
         self._gate = gate
         self._audit = audit
         self._observer = observer
+        self._sessions = sessions
+        self._stall_seconds = stall_seconds
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: Any
@@ -38,7 +49,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         call = handler.stream_stream or handler.stream_unary
         call = call or handler.unary_stream or handler.unary_unary
         wrap = _stream_response if handler.response_streaming else _unary_response
-        door = _Door(self._gate, self._audit, self._observer, details, handler)
+        door = _Door(
+            self._gate,
+            self._audit,
+            self._observer,
+            self._sessions,
+            self._stall_seconds,
+            details,
+            handler,
+        )
         return make(
             wrap(call, door),
             request_deserializer=None,
@@ -52,6 +71,15 @@ _HANDLERS = {
     (True, False): grpc.stream_unary_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
+
+
+# People think before they go on, and so may programs.
+_PATIENT = frozenset(
+    {
+        "/llmos.v1.GenerationService/Converse",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    }
+)
 
 
 def _unary_response(call: Any, door: "_Door") -> Any:
@@ -72,6 +100,7 @@ def _unary_response(call: Any, door: "_Door") -> Any:
 def _stream_response(call: Any, door: "_Door") -> Any:
     async def run(request: Any, context: Any) -> AsyncIterator[Any]:
         record = door.record(context)
+        stall = record.stall = Stall(door.stall_seconds, context)
         try:
             admitted = record.admit()
             answers = call(await door.requests(request, record), admitted)
@@ -80,8 +109,13 @@ def _stream_response(call: Any, door: "_Door") -> Any:
                 return
             try:
                 async for answer in answers:
+                    stall.arm()
+                    record.writes()
                     yield answer
+                    stall.disarm()
+                    record.wrote()
             finally:
+                stall.disarm()
                 await answers.aclose()
         except BaseException as error:
             await record.fail(error)
@@ -99,12 +133,16 @@ class _Door:
     gate: Gate
     audit: AuditTrail
     observer: CallObserver
+    sessions: Sessions
+    stall_seconds: float
     details: Any
     handler: Any
 
     def record(self, context: Any) -> CallRecord:
         """Begin the record of a call."""
-        return CallRecord(self.gate, self.audit, self.observer, self.details, context)
+        return CallRecord(
+            self.gate, self.audit, self.observer, self.sessions, self.details, context
+        )
 
     async def requests(self, given: Any, record: CallRecord) -> Any:
         """The request, or a stream's requests as an iterator: parsed and validated."""
@@ -113,7 +151,12 @@ class _Door:
         return await self._one(given, record)
 
     async def _stream(self, given: Any, record: CallRecord) -> AsyncIterator[Any]:
-        async for data in given:
+        if self.details.method in _PATIENT:
+            messages = given
+        else:
+            upload = not self.handler.response_streaming
+            messages = paced(given, self.stall_seconds, upload=upload)
+        async for data in messages:
             yield await self._one(data, record)
 
     async def _one(self, data: bytes, record: CallRecord) -> Any:

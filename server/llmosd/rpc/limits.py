@@ -19,11 +19,20 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # PING flood: this many too early, then GOAWAY (ENHANCE_YOUR_CALM).
+    ("grpc.http2.max_ping_strikes", 2),
 ]
 
-# Besides, where anybody may come: who connects and then says nothing is not kept.
-TLS_OPTIONS: list[tuple[str, int]] = [
-    ("grpc.server_handshake_timeout_ms", 5_000),
-    ("grpc.max_allowed_incoming_connections", 512),
-    ("grpc.max_connection_idle_ms", 300_000),
-]
+# Besides, by TLS: who connects and then says nothing is not kept. Plain ports have no handshake.
+TLS_OPTIONS: list[tuple[str, int]] = [("grpc.server_handshake_timeout_ms", 5_000)]
+
+
+def connection_options(most: int, idle_seconds: float) -> list[tuple[str, int]]:
+    """At most so many connections, and none without a call for so long: clients connect again.
+
+    One without the other locks honest callers out, once somebody holds all connections.
+    """
+    return [
+        ("grpc.max_allowed_incoming_connections", most),
+        ("grpc.max_connection_idle_ms", round(idle_seconds * 1000)),
+    ]

@@ -76,8 +76,8 @@ _TABLE: dict[str, list[tuple[Rule, str]]] = {
     ],
     "llmos.v1.AdminService": [
         (_USE, "GetServerInfo"),
-        (_LOOK, "WatchLoad GetMetrics GetLogLevel CheckServer"),
-        (_ADMIN, "SetLogLevel"),
+        (_LOOK, "WatchLoad GetMetrics GetLogLevel CheckServer GetConfig"),
+        (_ADMIN, "SetLogLevel ReloadConfig BackUpState CollectGarbage"),
     ],
     "llmos.v1.AccessService": [(_LOOK_ADMIN, "ListTokens"), (_ADMIN, "CreateToken RevokeToken")],
     "grpc.health.v1.Health": [(_OPEN, "Check"), (_USE, "Watch")],

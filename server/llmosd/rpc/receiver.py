@@ -4,7 +4,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ from typing import Any
 from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField, LimitExceeded
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert
+from llmosd.store.disk import Disk
 from llmosd.store.folders import Staging, VersionFolders
 from llmosd.store.records import OperationRecord
-
-# Part of the disk that an upload leaves alone.
-_DISK_RESERVE = 0.05
 
 
 async def take_upload(
@@ -54,7 +51,7 @@ async def take_upload(
         raise
 
 
-def check_files(header: Any, root: Path, most: int, setting: str, times: int) -> None:
+def check_files(header: Any, disk: Disk, most: int, setting: str, times: int) -> None:
     """Refuse files that share a name, have more than `most` bytes, or do not fit the disk.
 
     `times` is how many times their size is needed. Raises InvalidField, LimitExceeded,
@@ -66,13 +63,7 @@ def check_files(header: Any, root: Path, most: int, setting: str, times: int) ->
     total = sum(file.byte_size for file in header.files)
     if total > most:
         raise LimitExceeded(f"the files have {total} bytes; {setting} is {most}")
-    disk = shutil.disk_usage(root)
-    needed = times * total + int(disk.total * _DISK_RESERVE)
-    if disk.free < needed:
-        raise InsufficientDisk(
-            f"the upload needs {needed >> 20} MiB with the reserve; {disk.free >> 20} are free",
-            metadata={"needed_bytes": str(needed), "available_bytes": str(disk.free)},
-        )
+    disk.check(times * total, "the upload")
 
 
 class Receiver:

@@ -38,6 +38,7 @@ from llmos.v1 import (
     training_service_pb2,
     training_service_pb2_grpc,
 )
+from llmosd.config import Config
 from llmosd.rpc.access import Gate
 from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
@@ -49,11 +50,12 @@ from llmosd.rpc.feedback_servicer import FeedbackServicer
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.interceptor import CallInterceptor
 from llmosd.rpc.latent_servicer import LatentServicer
-from llmosd.rpc.limits import CHANNEL_OPTIONS, TLS_OPTIONS
+from llmosd.rpc.limits import CHANNEL_OPTIONS, TLS_OPTIONS, connection_options
 from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.optimization_servicer import OptimizationServicer
 from llmosd.rpc.scoring_servicer import ScoringServicer
+from llmosd.rpc.sessions import Sessions
 from llmosd.rpc.tokenization_servicer import TokenizationServicer
 from llmosd.rpc.training_servicer import TrainingServicer
 from llmosd.supervisor.pool import ModelPool
@@ -110,13 +112,24 @@ class Server:
     """What is served, and its health, on every listener that is opened."""
 
     def __init__(
-        self, servicers: Servicers, pool: ModelPool, audit: AuditTrail, observer: CallObserver
+        self,
+        servicers: Servicers,
+        pool: ModelPool,
+        audit: AuditTrail,
+        observer: CallObserver,
+        sessions: Sessions,
+        config: Config,
     ) -> None:
         """Build it; nothing is bound yet."""
         self._servicers = servicers
         self._pool = pool
         self._audit = audit
         self._observer = observer
+        self._sessions = sessions
+        self._stall_seconds = config.stall_timeout_seconds
+        self._options = CHANNEL_OPTIONS + connection_options(
+            config.max_connections, config.connection_idle_seconds
+        )
         self._known: set[str] = set()
         self._health = health.aio.HealthServicer()
         self._servers: list[Any] = []
@@ -135,8 +148,10 @@ class Server:
         Raises:
             RuntimeError: the address cannot be had.
         """
-        interceptor = CallInterceptor(gate, self._audit, self._observer)
-        options = CHANNEL_OPTIONS if credentials is None else CHANNEL_OPTIONS + TLS_OPTIONS
+        interceptor = CallInterceptor(
+            gate, self._audit, self._observer, self._sessions, self._stall_seconds
+        )
+        options = self._options if credentials is None else self._options + TLS_OPTIONS
         server = grpc.aio.server(interceptors=[interceptor], options=options)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _register(self._servicers, server)

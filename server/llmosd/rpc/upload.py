@@ -57,6 +57,10 @@ class Uploads:
         """
         return await take_upload(requests, self._store, self._operations, self._check, self._start)
 
+    def set_max_bytes(self, most: int) -> None:
+        """Take uploads of so many bytes from now on."""
+        self._max_bytes = most
+
     def _start(
         self, header: pb.UploadModelHeader, staging: Staging, digest: str
     ) -> OperationRecord:
@@ -71,7 +75,7 @@ class Uploads:
     def _check(self, header: pb.UploadModelHeader) -> None:
         _default_sampling(header)
         # The files, and what they become: quantized weights grow when they are converted.
-        check_files(header, self._store.root, self._max_bytes, "max_upload_bytes", times=2)
+        check_files(header, self._store.disk, self._max_bytes, "max_upload_bytes", times=2)
 
     async def _convert(
         self, header: pb.UploadModelHeader, staging: Staging, report: Report

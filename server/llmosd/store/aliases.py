@@ -13,9 +13,9 @@ from typing import Literal
 import msgspec
 
 from llmosd.errors import AliasConflict, ModelNotFound
+from llmosd.store.connection import transaction
 from llmosd.store.names import version_name
 from llmosd.store.records import from_micros, now, to_micros
-from llmosd.store.schema import transaction
 
 Cause = Literal["PROMOTED", "SET", "PUBLISHED"]
 

@@ -14,6 +14,7 @@ from typing import Self
 
 from llmosd.errors import InternalError, ModelNotFound
 from llmosd.store.aliases import AliasTable
+from llmosd.store.connection import connect, transaction
 from llmosd.store.dataset_table import DatasetTable
 from llmosd.store.evaluations import EvaluationTable
 from llmosd.store.feedback import FeedbackTable
@@ -27,7 +28,6 @@ from llmosd.store.records import (
     from_micros,
     to_micros,
 )
-from llmosd.store.schema import connect, transaction
 from llmosd.store.tokens import TokenTable
 
 _VERSION = ", ".join(VersionRecord.__struct_fields__)
@@ -57,6 +57,22 @@ class Catalog:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def pin(self) -> sqlite3.Connection:
+        """A connection that sees the file as it is now, whatever is written later.
+
+        For any thread; the caller closes it.
+        """
+        path = self._one("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        assert path is not None
+        pinned = sqlite3.connect(path["file"], isolation_level=None, check_same_thread=False)
+        try:
+            pinned.execute("BEGIN")
+            pinned.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            pinned.close()
+            raise
+        return pinned
 
     def atomically(self) -> AbstractContextManager[None]:
         """Commit what happens inside, durably, or none of it."""

@@ -3,6 +3,7 @@
 import sqlite3
 
 from llmosd.errors import DatasetNotFound, InternalError
+from llmosd.store.connection import transaction
 from llmosd.store.names import DatasetRef
 from llmosd.store.records import (
     DatasetRecord,
@@ -10,7 +11,6 @@ from llmosd.store.records import (
     from_micros,
     to_micros,
 )
-from llmosd.store.schema import transaction
 
 _VERSION = ", ".join(DatasetVersionRecord.__struct_fields__)
 

@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 
 from llmosd.errors import FeedbackNotFound
+from llmosd.store.connection import transaction
 from llmosd.store.names import DatasetRef, version_name
 from llmosd.store.records import from_micros, to_micros
-from llmosd.store.schema import transaction
 
 Kind = Literal["UP", "DOWN", "EDIT", "BETTER", "TIE", "WORSE"]
 

@@ -7,6 +7,7 @@ A leading dot is no ID, so the two cannot meet; both are on one file system, so 
 between them.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmosd.errors import DataCorrupt, UnsafeFile
+from llmosd.store.disk import Disk
 from llmosd.store.files import open_folder, open_regular, read_regular, sync_folder
 from llmosd.store.manifest import MANIFEST, FileEntry
 from llmosd.store.names import check_model_id
@@ -41,6 +43,9 @@ class VersionFolders(ABC):
         self._noun = noun
         self._top = root / f"{noun}s"
         self._staging = self._top / _STAGING
+        self.disk = Disk(root)
+        self._holds = 0
+        self._moved: dict[Path, Path] = {}
         self._staging.mkdir(parents=True, exist_ok=True, mode=0o750)
         sync_folder(root)
         sync_folder(self._top)
@@ -48,6 +53,31 @@ class VersionFolders(ABC):
     @abstractmethod
     def _files_of(self, folder: Path) -> Mapping[str, FileEntry]:
         """The files that the manifest in `folder` names. Raises DataCorrupt, FileNotFoundError."""
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While inside, what is deleted can still be read where `kept` says."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if not self._holds:
+                for trash in self._moved.values():
+                    shutil.rmtree(trash, ignore_errors=True)
+                self._moved.clear()
+
+    def kept(self, name: str, version: int) -> tuple[Path, tuple[str, ...]]:
+        """Where a version is, or was moved to while `held`: the top folder, and the parts below."""
+        path = self.path(name, version)
+        return self._top, self._moved.get(path, path).relative_to(self._top).parts
+
+    def files_of(self, folder: Path) -> Mapping[str, FileEntry]:
+        """The files of the manifest in `folder`. Raises DataCorrupt, UnsafeFile."""
+        try:
+            return self._files_of(folder)
+        except FileNotFoundError:
+            raise DataCorrupt(f"the {self._noun} has no manifest") from None
 
     def stage(self) -> Staging:
         """Make an empty staging folder; `discard` it, or `publish` what grew in it."""
@@ -138,7 +168,10 @@ class VersionFolders(ABC):
             sync_folder(self._top)
         else:
             sync_folder(target.parent)
-        shutil.rmtree(trash, ignore_errors=True)
+        if self._holds:
+            self._moved[target] = trash
+        else:
+            shutil.rmtree(trash, ignore_errors=True)
 
     def clean(self, known: Collection[tuple[str, int]]) -> list[str]:
         """Remove what a crash left: all staging, and folders the catalog does not know.

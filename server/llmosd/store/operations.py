@@ -3,6 +3,7 @@
 import sqlite3
 
 from llmosd.errors import InternalError, OperationNotFound, OperationRunning, RequestIdReused
+from llmosd.store.connection import transaction
 from llmosd.store.records import (
     RUNNING,
     EventRecord,
@@ -13,7 +14,6 @@ from llmosd.store.records import (
     now,
     to_micros,
 )
-from llmosd.store.schema import transaction
 
 
 class OperationTable:
@@ -31,6 +31,7 @@ class OperationTable:
         payload_digest: str = "",
         *,
         durable: bool = False,
+        tenant: str = "",
     ) -> OperationRecord:
         """Record a new operation as RUNNING; a durable one waits first.
 
@@ -41,7 +42,7 @@ class OperationTable:
             self._db.execute(
                 "INSERT INTO operations "
                 "(operation_id, kind, target, state, request_id, payload_digest, create_time, "
-                "durable, phase) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "durable, phase, tenant) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     operation_id,
                     kind,
@@ -52,6 +53,7 @@ class OperationTable:
                     to_micros(now()),
                     int(durable),
                     "QUEUED" if durable else "",
+                    tenant,
                 ),
             )
         except sqlite3.IntegrityError:
@@ -83,12 +85,14 @@ class OperationTable:
             )
         return _operation(row)
 
-    def page(self, limit: int, after: int | None = None) -> list[OperationRecord]:
-        """At most `limit` operations, newest first, from the one after position `after`."""
+    def page(
+        self, limit: int, after: int | None = None, tenant: str | None = None
+    ) -> list[OperationRecord]:
+        """At most `limit` operations, of a tenant or all, newest first, after position `after`."""
         rows = self._db.execute(
-            "SELECT * FROM operations WHERE ?1 IS NULL OR position < ?1 "
-            "ORDER BY position DESC LIMIT ?2",
-            (after, limit),
+            "SELECT * FROM operations WHERE (?1 IS NULL OR position < ?1) "
+            "AND (?3 IS NULL OR tenant = ?3) ORDER BY position DESC LIMIT ?2",
+            (after, limit, tenant),
         )
         return [_operation(row) for row in rows]
 

@@ -114,6 +114,7 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `position` orders operations by creation, and is what a page token holds. A `durable` one has
     a run directory and outlives the daemon; `phase` is where it stands while its state is RUNNING.
+    `tenant` is for whom it is, "" for nobody in particular.
     """
 
     position: int
@@ -128,6 +129,7 @@ class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None
     durable: bool = False
     phase: Phase = ""
+    tenant: str = ""
 
 
 class EventRecord(msgspec.Struct, frozen=True):

@@ -34,6 +34,9 @@ STDERR = "stderr.log"
 CHECKPOINTS = "ckpt"
 OUT = "out"
 
+# What stands for the state directory in a spec that has left it.
+_ELSEWHERE = b"/@llmos-state@"
+
 Desired = Literal["run", "pause", "cancel"]
 
 
@@ -62,6 +65,16 @@ class Control(msgspec.Struct, frozen=True):
     desired: Desired = "run"
     saves: int = 0
     give_way: bool = False
+
+
+def portable(spec: bytes, state: Path) -> bytes:
+    """A spec without the place of its state directory: the paths in it begin with a mark."""
+    return spec.replace(b'"%s/' % os.fsencode(state), b'"%s/' % _ELSEWHERE)
+
+
+def settled(spec: bytes, state: Path) -> bytes:
+    """A portable spec at home in a state directory."""
+    return spec.replace(b'"%s/' % _ELSEWHERE, b'"%s/' % os.fsencode(state))
 
 
 class RunDirectory:

@@ -1,15 +1,8 @@
-"""The tables of catalog.db, and how an older file becomes a newer one.
+"""The tables of catalog.db, and how an older file becomes a newer one; `connection` does it.
 
-MIGRATIONS[n] takes `user_version` n to n + 1, in one transaction. A script that was released is
-never edited; a change is a new script at the end. Times are microseconds since 1970, UTC.
+MIGRATIONS[n] takes `user_version` n to n + 1. A script that was released is never edited; a change
+is a new script at the end. Times are microseconds since 1970, UTC.
 """
-
-import contextlib
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-
-from llmosd.errors import DataCorrupt
 
 MIGRATIONS = (
     """
@@ -197,61 +190,8 @@ MIGRATIONS = (
     ) STRICT;
     CREATE UNIQUE INDEX tokens_by_name ON tokens (name) WHERE revoke_time IS NULL;
     """,
-)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open catalog.db, creating or migrating it.
-
-    In autocommit: a transaction is `with transaction(connection)`. The connection belongs to the
-    thread that opened it. Raises DataCorrupt for a file that is damaged or from a newer daemon.
     """
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # Anything weaker loses acknowledged changes when the power goes.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        # What is deleted is overwritten: people may ask for their words to be gone.
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        migrate(connection)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise DataCorrupt(f"the catalog cannot be opened: {error}") from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...] = MIGRATIONS) -> None:
-    """Bring the file to version len(scripts); raises DataCorrupt where it is newer than that."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(scripts):
-        raise DataCorrupt(
-            f"the catalog has version {version}, written by a newer llmosd; this one knows "
-            f"{len(scripts)}"
-        )
-    for number in range(version, len(scripts)):
-        try:
-            # executescript runs it statement by statement; the version changes with the tables.
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{scripts[number]};PRAGMA user_version = {number + 1};COMMIT;"
-            )
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what happens inside, durably, or none of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.execute("COMMIT")
+    ALTER TABLE operations ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    CREATE INDEX operations_by_tenant ON operations (tenant, position);
+    """,
+)

@@ -29,6 +29,10 @@ class Admission:
         self._weights = weights
         self._entries: dict[int, _Entry] = {}
 
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Share by these from now on."""
+        self._weights = weights
+
     def enter(self, number: int, tenant: str, priority: int) -> int | None:
         """Take one in.
 

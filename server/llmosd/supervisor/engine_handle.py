@@ -21,6 +21,7 @@ from llmosd.ipc.messages import (
     Ready,
     Rejected,
     Scored,
+    SetWeights,
     Shutdown,
     Started,
     StepResult,
@@ -155,6 +156,11 @@ class EngineHandle:
             return
         self._child.channel.send(Cancel(identifier, choice))
         self._close(identifier, choice)
+
+    def set_weights(self, weights: dict[str, float]) -> None:
+        """Share the engine by these from now on; see config.Config.tenant_weights."""
+        self._admission.set_weights(weights)
+        self._child.channel.send(SetWeights(weights))
 
     async def wait_idle(self, seconds: float) -> None:
         """Return when no generation runs, or after `seconds`."""

@@ -31,6 +31,10 @@ class Planner:
         cuda = config.device == "cuda" or (config.device == "auto" and device.has_cuda())
         self.device = "cuda" if cuda else "cpu"
 
+    def configure(self, config: Config) -> None:
+        """Plan by these settings from now on; the device stays."""
+        self._config = config
+
     def dtype_of(self, record: VersionRecord, residents: Iterable[Resident]) -> str:
         """Of the arithmetic, where nobody asks for one.
 

@@ -40,6 +40,13 @@ _MOMENT_SECONDS = 1.0
 # Between two looks at a version that is to go.
 _RETIRE_SECONDS = 0.02
 
+POOL_SETTINGS = (
+    "keep_alive_seconds", "drain_seconds", "tenant_weights", "max_sequences", "max_queue",
+    "step_tokens", "draft_tokens", "kv_cache_bytes", "memory_limit_bytes", "memory_reserve_bytes",
+    "heartbeat_timeout_seconds", "load_timeout_seconds",
+)  # fmt: skip
+"""What `configure` changes; of a loaded model only tenants' shares."""
+
 Report = Callable[[Loading], None]
 
 
@@ -85,6 +92,15 @@ class ModelPool:
         self._answered_at = -_MOMENT_SECONDS
         self.on_change: Callable[[], None] = lambda: None
         self.on_engine_ended: Callable[[str, EngineHandle], None] = lambda _, __: None
+
+    def configure(self, config: Config) -> None:
+        """Go by these settings; of an engine that is loaded only the tenants' shares change."""
+        if config.tenant_weights != self._config.tenant_weights:
+            for resident in self._residents.values():
+                if resident.handle is not None:
+                    resident.handle.set_weights(config.tenant_weights)
+        self._config = config
+        self.planner.configure(config)
 
     def residents(self) -> list[Resident]:
         """Everything wanted."""

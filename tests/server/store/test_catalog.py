@@ -1,3 +1,4 @@
+import contextlib
 import sqlite3
 import threading
 from datetime import UTC, datetime
@@ -6,9 +7,10 @@ import pytest
 
 from llmosd.errors import DataCorrupt, InternalError, ModelNotFound
 from llmosd.store.catalog import Catalog
+from llmosd.store.connection import connect, migrate
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord, WantedRecord
-from llmosd.store.schema import MIGRATIONS, connect, migrate
+from llmosd.store.schema import MIGRATIONS
 
 
 @pytest.fixture
@@ -174,13 +176,87 @@ def test_migrations_run_once_each_and_all_or_nothing(tmp_path):
     second = "ALTER TABLE a ADD COLUMN y TEXT;"
     migrate(db, (first, second))
     assert db.execute("SELECT * FROM a").fetchall() == [(7, None)]
-    with pytest.raises(sqlite3.Error, match="no such table"):
-        migrate(db, (first, second, "CREATE TABLE b (x INTEGER) STRICT; DROP TABLE missing;"))
+    third = "CREATE TABLE b (x INTEGER) STRICT;"
+    with pytest.raises(
+        DataCorrupt, match="from version 2 to 4, and stays as it was: no such table"
+    ):
+        migrate(db, (first, second, third, "DROP TABLE missing;"))
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'b'").fetchone() == (0,)
     with pytest.raises(DataCorrupt, match="version 2, written by a newer llmosd; this one knows 1"):
         migrate(db, (first,))
     db.close()
+
+
+def catalog_of(version, path):
+    """A catalog as an older daemon left it, with a model in it."""
+    db = connect(path, MIGRATIONS[:version])
+    db.execute("INSERT INTO models VALUES ('old', 1, 2)")
+    columns = "model_id, version, create_time, architecture, family, parameter_count, "
+    columns += "context_length, vocabulary_size, dtype, byte_size, digest, license, source, chat"
+    db.execute(
+        f"INSERT INTO versions ({columns}) "
+        "VALUES ('old', 1, 1, 'llama', 'llama', 1, 8, 8, 'float32', 1, 'sha256:0', '', '', 0)"
+    )
+    db.execute("INSERT INTO aliases VALUES ('old', 'live', 1)")
+    db.close()
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_an_older_catalog_is_copied_and_brought_up(tmp_path, version):
+    """From every version that there was; the copy is the old one, whole."""
+    path = tmp_path / "catalog.db"
+    catalog_of(version, path)
+    with Catalog(path) as catalog:
+        assert catalog.resolve(ModelRef("old")).name == "models/old/versions/1"
+        assert catalog.tokens.list() == []
+    copy = tmp_path / f"catalog.db.v{version}.bak"
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, copy.name}
+    old = connect(copy, MIGRATIONS[:version])
+    assert old.execute("PRAGMA user_version").fetchone() == (version,)
+    assert old.execute("SELECT model_id FROM versions").fetchall() == [("old",)]
+    old.close()
+    with Catalog(path):  # the control: what is up to date is not copied
+        assert not (tmp_path / f"catalog.db.v{len(MIGRATIONS)}.bak").exists()
+
+
+def test_a_migration_that_fails_leaves_the_old_state(tmp_path):
+    """Planted in the middle of two: neither has happened, and the older daemon opens it again."""
+    path = tmp_path / "catalog.db"
+    catalog_of(4, path)
+    broken = (*MIGRATIONS[:5], "CREATE TABLE half (x INTEGER) STRICT; DROP TABLE missing;")
+    with pytest.raises(DataCorrupt, match="from version 4 to 6, and stays as it was"):
+        connect(path, broken)
+    old = connect(path, MIGRATIONS[:4])
+    tables = {name for (name,) in old.execute("SELECT name FROM sqlite_schema")}
+    assert not tables & {"half", "feedback"}
+    assert old.execute("SELECT model_id FROM versions").fetchall() == [("old",)]
+    old.close()
+    with Catalog(path) as catalog:  # and one that does not fail goes on from there
+        assert catalog.resolve(ModelRef("old")).version == 1
+
+
+@pytest.mark.parametrize("kind", ["newer", "no version", "other tables", "other application"])
+def test_newer_and_foreign_files_are_left_as_they_are(tmp_path, kind):
+    path = tmp_path / "catalog.db"
+    says = "another program's database"
+    if kind == "newer":
+        catalog_of(3, path)
+        says = f"written by a newer llmosd; this one knows {len(MIGRATIONS)}"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        if kind == "newer":
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        else:
+            table = "models" if kind == "other application" else "cookies"
+            db.execute(f"CREATE TABLE {table} (x)")
+            db.execute(f"PRAGMA user_version = {0 if kind == 'no version' else 3}")
+            db.execute(f"PRAGMA application_id = {7 if kind == 'other application' else 0}")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(DataCorrupt, match=says):
+        Catalog(path)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.bak"))
 
 
 def test_a_file_that_is_no_catalog_is_refused(tmp_path):
