@@ -55,13 +55,14 @@ RULES = {
     "__main__": ({"daemon", "listeners", "restore", *BASE}, set()),
     "restore": ({"store", *BASE}, set()),
     "rpc": (
-        {"observing", "operations", "supervisor", "store", "text", "ipc", *DATA, *BASE},
+        {"observing", "operations", "policies", "supervisor", "store", "text", "ipc", *DATA, *BASE},
         {"grpc", "llmos", "protovalidate"},
     ),
     "observing": (
         {"operations", "supervisor", "store", *BASE},
         {"prometheus_client", "opentelemetry"},
     ),
+    "policies": ({"jobs.data.personal_data", *DATA, *BASE}, set()),
     "operations": ({"store", "ipc", *BASE}, set()),
     "supervisor": ({"store", "ipc", *DATA, *BASE}, set()),
     "text": ({"store", "ipc", *BASE}, {"tokenizers", "jinja2"}),

@@ -273,6 +273,12 @@ class LimitExceededError(LlmosError):
     reason = "LIMIT_EXCEEDED"
 
 
+class ContentRefusedError(LlmosError):
+    """The daemon's content policy does not allow the prompt; `metadata` has the rule."""
+
+    reason = "CONTENT_REFUSED"
+
+
 class InvalidConfigError(LlmosError):
     """A source of the daemon's settings has faults; `violations` name each, nothing changed."""
 

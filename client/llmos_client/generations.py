@@ -17,6 +17,7 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
     COMPLETE = "complete"
     TOOL_CALLS = "tool_calls"
+    CONTENT_POLICY = "content_policy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from llmosd.rpc.garbage import Garbage
 from llmosd.rpc.gates import EvaluationGate, Gate, LicenseGate
 from llmosd.rpc.generation_servicer import GenerationServicer
 from llmosd.rpc.generator import Generator
+from llmosd.rpc.guard import load_policy
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.inside_jobs import JobStarter
 from llmosd.rpc.judging import Judge
@@ -106,7 +107,13 @@ class _Shared:
             "tenant_quotas", apply=lambda config: quotas.set_quotas(config.tenant_quotas)
         )
         self.generator = Generator(
-            catalog, self.texts, pool, self.heads, quotas, _request_watch(ground)
+            catalog,
+            self.texts,
+            pool,
+            self.heads,
+            quotas,
+            _request_watch(ground),
+            load_policy(ground.config),
         )
         self.publisher = Publisher(catalog, ground.store, pool)
         explainer = Explainer(

@@ -69,6 +69,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         otlp_endpoint: "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH" of a collector of
             traces, by OTLP over gRPC; "": none.
         log_prompts: write what people ask, and what is answered, into the log.
+        content_policy: what reads prompts and answers: "rules", or the name of one that a package
+            adds; "": nothing does.
+        content_policy_file: its file; of "rules", a TOML file of rules.
     """
 
     state_dir: str = ""
@@ -111,6 +114,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metrics_listen: str = ""
     otlp_endpoint: str = ""
     log_prompts: bool = False
+    content_policy: str = ""
+    content_policy_file: str = ""
 
     @property
     def state(self) -> Path:

@@ -17,6 +17,7 @@
     ├── GateRefused, AliasConflict                            an alias may not move so
     ├── TrainingDiverged, MetricRegressed, JobLost             a job came to a bad end
     ├── QueueFull, InsufficientMemory, InsufficientDisk, LimitExceeded   a limit of ours
+    ├── ContentRefused                                        not to be asked, or answered, here
     ├── DataCorrupt                                           stored or sent bytes are damaged
     ├── DeadlineUnattainable, StreamStalled                   too late, or sure to be
     ├── EngineLost, ServerDraining                            try again soon
@@ -299,6 +300,12 @@ class InsufficientDisk(LlmosError):
     """The files do not fit on the disk of the state directory."""
 
     reason = "INSUFFICIENT_DISK"
+
+
+class ContentRefused(LlmosError):
+    """The daemon's content policy does not allow a prompt, or an answer."""
+
+    reason = "CONTENT_REFUSED"
 
 
 class InvalidConfig(LlmosError):

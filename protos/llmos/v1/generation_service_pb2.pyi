@@ -26,6 +26,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_CANCELLED: _ClassVar[FinishReason]
     FINISH_REASON_COMPLETE: _ClassVar[FinishReason]
     FINISH_REASON_TOOL_CALLS: _ClassVar[FinishReason]
+    FINISH_REASON_CONTENT_POLICY: _ClassVar[FinishReason]
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP_TOKEN: FinishReason
 FINISH_REASON_STOP_TEXT: FinishReason
@@ -33,6 +34,7 @@ FINISH_REASON_MAX_TOKENS: FinishReason
 FINISH_REASON_CANCELLED: FinishReason
 FINISH_REASON_COMPLETE: FinishReason
 FINISH_REASON_TOOL_CALLS: FinishReason
+FINISH_REASON_CONTENT_POLICY: FinishReason
 
 class BatchGenerateRequest(_message.Message):
     __slots__ = ("dataset", "output_dataset_id", "model", "sampling", "stopping", "constraint", "system", "priority", "concurrency", "request_id")

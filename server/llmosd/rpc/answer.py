@@ -1,8 +1,11 @@
 """One answer of a generation, from tokens to what a client is told of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmos.v1.generation_service_pb2 import FinishReason
+from llmosd.errors import ContentRefused
+from llmosd.policies.policy import Writer
 from llmosd.text.detokenizer import Detokenizer, StopMatcher
 from llmosd.text.tools import Call, ToolCallReader, ToolFormat
 from llmosd.text.vocabulary import Vocabulary
@@ -13,6 +16,7 @@ MAX_TOKENS = FinishReason.FINISH_REASON_MAX_TOKENS
 CANCELLED = FinishReason.FINISH_REASON_CANCELLED
 COMPLETE = FinishReason.FINISH_REASON_COMPLETE
 TOOL_CALLS = FinishReason.FINISH_REASON_TOOL_CALLS
+CONTENT_POLICY = FinishReason.FINISH_REASON_CONTENT_POLICY
 REASONS = {"stop": STOP_TOKEN, "length": MAX_TOKENS, "complete": COMPLETE}
 
 
@@ -78,8 +82,16 @@ class Answer:
     """One choice: what it said, and what nobody was told yet."""
 
     def __init__(
-        self, index: int, vocabulary: Vocabulary, stops: list[str], calls: "Calls"
+        self,
+        index: int,
+        vocabulary: Vocabulary,
+        stops: list[str],
+        calls: "Calls",
+        writer: Writer | None = None,
     ) -> None:
+        """A writer sees what is said before anybody else; see policies."""
+        self._index = index
+        self._writer = writer
         self.calls = calls
         self.detokenizer = Detokenizer(vocabulary)
         self.matcher = StopMatcher(stops)
@@ -95,19 +107,31 @@ class Answer:
         return bool(self.pending.text or self.pending.tokens or self.pending.tool_calls)
 
     def say(self, text: str) -> None:
-        """Take text that no stop text can take back."""
-        shown, calls = self.calls.read(text)
+        """Take text that no stop text can take back; it may be refused, which is the end."""
+        try:
+            shown, calls = self.calls.read(text)
+        except ContentRefused:
+            self.end = ChoiceEnd(self._index, CONTENT_POLICY, "")
+            return
         self.pending.tool_calls += calls
         self._show(shown)
 
     def finish(self, end: ChoiceEnd) -> None:
         """Say what was held back, and end."""
         self.say(self.matcher.flush())
-        self._show(self.calls.flush())
-        called = self.calls.made and end.reason in (STOP_TOKEN, COMPLETE)
-        self.end = ChoiceEnd(end.choice, TOOL_CALLS if called else end.reason, end.stop)
+        self._show(self.calls.flush(), last=True)
+        if self.end is None:
+            called = self.calls.made and end.reason in (STOP_TOKEN, COMPLETE)
+            self.end = ChoiceEnd(end.choice, TOOL_CALLS if called else end.reason, end.stop)
 
-    def _show(self, text: str) -> None:
+    def _show(self, text: str, *, last: bool = False) -> None:
+        if self.end is not None:  # refused
+            return
+        if self._writer is not None:
+            try:
+                text = self._writer.add(text) + (self._writer.flush() if last else "")
+            except ContentRefused:
+                self.end, text = ChoiceEnd(self._index, CONTENT_POLICY, ""), ""
         if text:
             self.text.append(text)
             self.pending.text += text
@@ -116,7 +140,11 @@ class Answer:
 class Calls:
     """The calls of one answer; ids are the same each time, and unlike any other generation's."""
 
-    def __init__(self, tool_format: ToolFormat | None, prefix: str) -> None:
+    def __init__(
+        self, tool_format: ToolFormat | None, prefix: str, check: Callable[[str], str] | None = None
+    ) -> None:
+        """`check` sees the arguments of each call; it may change them, or raise ContentRefused."""
+        self._check = check
         self.made: list[ToolCall] = []
         self._reader = ToolCallReader(tool_format) if tool_format else None
         self._prefix = prefix
@@ -127,6 +155,8 @@ class Calls:
             return text, []
         shown, calls = self._reader.add(text)
         first = len(self.made)
+        if self._check is not None:
+            calls = [call._replace(arguments=self._check(call.arguments)) for call in calls]
         self.made += [ToolCall(f"{self._prefix}-{first + i}", c) for i, c in enumerate(calls)]
         return shown, self.made[first:]
 

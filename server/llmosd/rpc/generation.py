@@ -24,6 +24,7 @@ from llmosd.rpc.answer import (
     Token,
     ToolCall,
 )
+from llmosd.rpc.guard import UNGUARDED, Guard
 from llmosd.supervisor.engine_handle import EngineHandle, Listener
 from llmosd.text.tools import ToolFormat
 from llmosd.text.vocabulary import Vocabulary
@@ -43,13 +44,20 @@ class Generation(Listener):
         want_tokens: bool,
         arrived: float,
         tool_format: ToolFormat | None = None,
+        guard: Guard = UNGUARDED,
     ) -> None:
         """`name` is the resource name, generations/ID; `arrived` is in time.monotonic() seconds."""
         self.name = name
         self._vocabulary = vocabulary
         call_ids = f"call-{name.removeprefix('generations/')}"
         self._answers = [
-            Answer(at, vocabulary, stops, Calls(tool_format, f"{call_ids}-{at}"))
+            Answer(
+                at,
+                vocabulary,
+                stops,
+                Calls(tool_format, f"{call_ids}-{at}", guard.arguments if guard.looks else None),
+                guard.writer(),
+            )
             for at in range(num_choices)
         ]
         self._prompt_tokens = prompt_tokens
@@ -130,10 +138,10 @@ class Generation(Listener):
         answer.say(shown)
         if stop is not None:
             answer.finish(ChoiceEnd(token.choice, STOP_TEXT, stop))
-            if not token.finish and self._handle is not None:
-                self._handle.cancel(self._id, token.choice)
         elif token.finish:
             answer.finish(ChoiceEnd(token.choice, REASONS[token.finish], ""))
+        if answer.end is not None and not token.finish and self._handle is not None:
+            self._handle.cancel(self._id, token.choice)
         self._news.set()
 
     def on_failed(self, error: LlmosError) -> None:

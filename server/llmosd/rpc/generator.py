@@ -12,11 +12,13 @@ import structlog
 from llmos.v1 import generation_service_pb2
 from llmosd.errors import GenerationNotFound, InvalidField, LimitExceeded
 from llmosd.ipc.messages import Constraint, Submit
+from llmosd.policies.policy import Asker, Policy
 from llmosd.rpc import convert
 from llmosd.rpc.answer import Outcome
 from llmosd.rpc.caller import Caller
 from llmosd.rpc.constraints import constraint, wanted_tools
 from llmosd.rpc.generation import Generation
+from llmosd.rpc.guard import Guard
 from llmosd.rpc.heads import Heads
 from llmosd.rpc.quotas import Quotas
 from llmosd.rpc.recent import Recent, Remembered, prompt_json
@@ -52,8 +54,10 @@ class Generator:
         heads: Heads,
         quotas: Quotas,
         watch: RequestWatch,
+        policy: Policy | None = None,
     ) -> None:
         """All are shared with the other servicers."""
+        self._policy = policy
         self._quotas = quotas
         self._watch = watch
         self._watched: dict[str, Watched] = {}
@@ -133,8 +137,10 @@ class Generator:
         arrived: float,
     ) -> Running:
         self.heads.check_language(record)
-        prompt = await self._encode(record, request)
         text_model = await self._texts.get(record)
+        guard = Guard(self._policy, Asker(caller.tenant, record.model_id))
+        request = guard.read(request, text_model.vocabulary)
+        prompt = await self._encode(record, request)
         chosen = convert.parameters(request, text_model.defaults, record, len(prompt))
         form = constraint(request, text_model.tool_format)
         if form is not None and chosen.sampling.beams:
@@ -149,6 +155,7 @@ class Generator:
             want_tokens=chosen.tokens,
             tool_format=text_model.tool_format if wanted_tools(request) else None,
             arrived=arrived,
+            guard=guard,
         )
         eos = [] if chosen.ignore_eos else text_model.defaults.eos_token_ids
         stop_ids = sorted({*eos, *chosen.stop_ids})

@@ -23,6 +23,7 @@ CODES: dict[type[LlmosError], StatusCode] = {
     errors.PathNotAllowed: StatusCode.PERMISSION_DENIED,
     errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.ContentRefused: StatusCode.PERMISSION_DENIED,
     errors.ModelNotFound: StatusCode.NOT_FOUND,
     errors.DatasetNotFound: StatusCode.NOT_FOUND,
     errors.EvaluationNotFound: StatusCode.NOT_FOUND,

@@ -8,7 +8,7 @@ text takes more than linear time.
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from llmosd.jobs.data.specs import PersonalData
@@ -43,6 +43,16 @@ class Scrubber:
             if finder.hint(text):
                 text = self._replaced(finder, text)
         return text
+
+    def find(self, text: str, start: int) -> Iterator[tuple[int, int, str]]:
+        """Where each thing begins and ends, from `start` on, and its placeholder."""
+        for finder in self._finders:
+            if not finder.hint(text):
+                continue
+            for match in finder.pattern.finditer(text, start):
+                begin = match.start() + len(match.groupdict().get("keep") or "")
+                if finder.accept(text[begin : match.end()]):
+                    yield begin, match.end(), f"[{finder.kind.upper()}]"
 
     def _replaced(self, finder: _Finder, text: str) -> str:
         def replace(match: re.Match[str]) -> str:

@@ -1,0 +1,1 @@
+"""What may be asked, and what may be answered: decided around every generation."""
