@@ -41,7 +41,7 @@ class JobContext:
         self._read_at = (-1, -1)
         self._saves = run.control().saves
         self._terminated = False
-        self._reported = ("", 0.0)
+        self._reported: tuple[ProgressEvent | None, float] = (None, 0.0)
         self._turns = Turns(run.path.parent.parent / "turns")
         self._turn_ends = 0.0
 
@@ -69,13 +69,15 @@ class JobContext:
         self._writer.write(event, durable=durable)
 
     def report(self, stage: str, completed: int = 0, total: int = 0, unit: str = "") -> None:
-        """Say how far a stage is, at most twice a second."""
+        """Say how far a stage is, at most twice a second, and nothing twice."""
         now = time.monotonic()
-        ends = total > 0 and completed >= total
-        if stage == self._reported[0] and not ends and now - self._reported[1] < _REPORT_SECONDS:
+        event, ends = ProgressEvent(stage, completed, total, unit), total > 0 and completed >= total
+        said, at = self._reported
+        if said is not None and said.stage == stage and not ends and now - at < _REPORT_SECONDS:
             return
-        self._reported = (stage, now)
-        self.emit(ProgressEvent(stage, completed, total, unit))
+        if event != said:
+            self._reported = (event, now)
+            self.emit(event)
 
     def warn(self, message: str) -> None:
         """Tell a person something; the job goes on."""
