@@ -32,10 +32,11 @@ demo: install ## a model, a daemon, an answer, in one go; later runs need no net
 test: dev lint ## everything that must hold: about twenty minutes, no accelerator
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 200 ratings learned, 1,000 streams of an LSTM, a VAE of captions, SeqGAN at its paper's size, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
+acceptance: dev ## the long runs: 1,000 hostile messages of each kind, 1,000 idle connections, 100,000 calls, 200 schemas, 50 calls, 1,000 mixed requests, 50 promotions under 32 streams, SmolLM2 exported, 200 ratings learned, 1,000 streams of an LSTM, a VAE of captions, SeqGAN at its paper's size, 1 GB of rows, classifiers of 15,000 rated texts, translations and summaries, published tables of BLEU and ROUGE, BLiMP by lm-evaluation-harness
 	@LLMOS_FUZZ=1000 $(BIN)/python -m pytest tests/e2e/test_wire.py
 	@LLMOS_STRUCTURED=200 $(BIN)/python -m pytest tests/e2e/test_structured.py
 	@LLMOS_DATASET_GB=1 $(BIN)/python -m pytest -rP tests/server/jobs/data/test_ingest.py -k memory
+	@LLMOS_CONNECTIONS=1000 LLMOS_CALLS=100000 $(BIN)/python -m pytest -rP tests/e2e/test_footprint.py
 	@LLMOS_STREAMS=1000 $(BIN)/python -m pytest -rP tests/e2e/test_recurrent.py
 	@LLMOS_SENTIMENT=1 $(BIN)/python -m pytest -rP tests/e2e/test_sentiment.py
 	@LLMOS_VAE_STEPS=1000 $(BIN)/python -m pytest -rP tests/server/objectives/test_vae.py -k annealing
