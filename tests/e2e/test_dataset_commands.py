@@ -108,18 +108,18 @@ def test_wrong_usage(llmos, words, says):
 
 
 def test_names_are_completed(daemon, reviews):
-    from types import SimpleNamespace
+    import click
 
     from llmos_client.cli.completion import complete_dataset
+    from llmos_client.cli.options import Settings
 
-    root = SimpleNamespace(params={"address": daemon.address})
-    context = SimpleNamespace(find_root=lambda: root)
+    context = click.Context(click.Command("llmos"), obj=Settings(address=daemon.address))
     with daemon.client() as client:
         client.wait_operation(client.upload_dataset("reviews", [reviews], kind="labelled")).result()
         assert complete_dataset(context, None, "re") == ["reviews"]
         assert complete_dataset(context, None, "x") == []
         client.delete_dataset("reviews")
-    root.params["address"] = "unix:/nowhere"
+    context.obj = Settings(address="unix:/nowhere")
     assert complete_dataset(context, None, "") == []
 
 
