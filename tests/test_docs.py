@@ -62,7 +62,7 @@ def daemon(tmp_path_factory):
 def test_snippet_runs(code, daemon):
     environment = {**os.environ, "LLMOS_ADDRESS": daemon.address}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
