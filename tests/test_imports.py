@@ -52,7 +52,7 @@ RULES = {
         set(),
     ),
     "listeners": ({"observing", "rpc", "store", *BASE}, set()),
-    "__main__": ({"daemon", "listeners", "restore", *BASE}, set()),
+    "__main__": ({"daemon", "listeners", "restore", "rpc.guard", *BASE}, set()),
     "restore": ({"store", *BASE}, set()),
     "rpc": (
         {"observing", "operations", "policies", "supervisor", "store", "text", "ipc", *DATA, *BASE},

@@ -60,8 +60,11 @@ def _serve(sources: Sources) -> int:
 
 
 def _check_config(sources: Sources) -> int:
+    from llmosd.rpc.guard import load_policy  # noqa: PLC0415 - it takes a moment
+
     try:
         loaded = sources.load()
+        load_policy(loaded.config)
     except ConfigError as error:
         return _say(error, EX_CONFIG)
     for name in sources.unknown_variables():

@@ -260,3 +260,16 @@ def test_check_config(tmp_path):
     ):
         assert any(line.startswith(f"llmosd: {path}: {wanted}") for line in lines), bad.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_check_config_reads_the_policy(tmp_path):
+    """The file of rules is checked, too."""
+    rules, path = tmp_path / "rules.toml", tmp_path / "llmosd.toml"
+    path.write_text(f'content_policy = "rules"\ncontent_policy_file = "{rules}"\n')
+    rules.write_text('[[rule]]\nname = "x"\npattern = "("\n')
+    bad = check("--config", str(path))
+    assert bad.returncode == 78
+    assert "content_policy_file: " in bad.stderr
+    assert "rule 'x': pattern: " in bad.stderr
+    rules.write_text('[[rule]]\nname = "x"\npattern = "y"\n')
+    assert check("--config", str(path)).returncode == 0
