@@ -117,6 +117,18 @@ def smollm2_reference(smollm2_gguf):
         ).eval()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _threads():
+    """A module that loads an engine, or trains, in this process leaves no other with its threads."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    if "llmosd.engine.cpu" in sys.modules:
+        import numba
+
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _interruptible():
     """Children get SIGINT's default, which a shell that runs the tests in background takes away."""
