@@ -77,6 +77,14 @@ class DaemonProcess:
             operation = client.upload_model(name, files, license="Apache-2.0", source="test")
             client.wait_operation(operation).result()
 
+    def add(self, name: str, content: str | list[dict], kind: str) -> None:
+        """Upload a dataset, of rows or of one plain text, and wait for its version."""
+        plain = isinstance(content, str)
+        file = self.folder / (f"{name}.txt" if plain else f"{name}.jsonl")
+        file.write_text(content if plain else "".join(json.dumps(row) + "\n" for row in content))
+        with self.client() as client:
+            client.wait_operation(client.upload_dataset(name, [file], kind=kind)).result()
+
     def load(self, name: str, **options) -> None:
         with self.client() as client:
             client.load_model(name, **options).result()

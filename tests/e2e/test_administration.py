@@ -63,12 +63,6 @@ def daemon(tmp_path_factory, collector, manager):
     process.stop()
 
 
-@pytest.fixture
-def client(daemon):
-    with daemon.client() as connected:
-        yield connected
-
-
 def test_trace_context_is_in_the_log_and_in_the_spans(daemon, client, collector):
     """The call is the caller's child, the generation the call's; what is no context is left out."""
     with trace_context(f"00-{TRACE}-{PARENT}-01"):

@@ -1,7 +1,6 @@
 """Backups while the daemon trains, imports and deletes; restored elsewhere, they answer the same."""
 
 import json
-import random
 import shutil
 import subprocess
 import sys
@@ -13,25 +12,8 @@ from daemon import DaemonProcess, wait_for
 from factory import tiny_llama_folder
 from llmos_client import AsyncClient, DataCorruptError, PermissionDeniedError
 from llmos_client.cli.main import run
+from plain_text import plain_text
 
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "and",
-    "the",
-    "dog",
-    "lay",
-    "by",
-    "the",
-    "door",
-    "while",
-    "rain",
-    "fell",
-]
 SMALL = {
     "tokenizer_kind": "character",
     "shape.num_layers": 2,
@@ -71,11 +53,7 @@ def daemon(tmp_path_factory):
     process = DaemonProcess(tmp_path_factory.mktemp("backup"), keep_alive_seconds=-1)
     for number, name in enumerate(("kept", "gone")):
         process.install(name, tiny_llama_folder(tmp_path_factory.mktemp(name), seed=number))
-    draw = random.Random(1)
-    file = process.folder / "words.txt"
-    file.write_text(" ".join(draw.choice(WORDS) for _ in range(4000)))
-    with process.client() as client:
-        client.wait_operation(client.upload_dataset("words", [file], kind="text")).result()
+    process.add("words", plain_text(seed=1), "text")
     process.load("kept")
     yield process
     process.stop()

@@ -14,16 +14,9 @@ ROWS = 24
 def daemon(new_daemon, tiny_folders):
     daemon = new_daemon()
     daemon.install("tiny", tiny_folders["tiny-llama"])
-    lines = [json.dumps({"prompt": f"count to {at}", "completion": "x"}) for at in range(ROWS)]
-    add(daemon, "questions", "\n".join(lines), "pairs")
+    questions = [{"prompt": f"count to {at}", "completion": "x"} for at in range(ROWS)]
+    daemon.add("questions", questions, "pairs")
     return daemon
-
-
-def add(daemon, name, content, kind):
-    file = daemon.folder / f"{name}.jsonl"
-    file.write_text(content + "\n")
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [file], kind=kind)).result()
 
 
 def rows(client, name):
@@ -87,7 +80,7 @@ def test_chats_and_rows_that_cannot_be_answered(daemon):
             ]
         },
     ]
-    add(daemon, "chats", "\n".join(map(json.dumps, chats)), "chat")
+    daemon.add("chats", chats, "chat")
     with daemon.client() as client:
         job = client.batch_generate("tiny", "chats", "said", max_tokens=4, temperature=0.0)
         made = client.wait_operation(job).result()

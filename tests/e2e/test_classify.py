@@ -56,22 +56,15 @@ def llmos(daemon, *arguments, piped=None):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, input=piped)
 
 
-def add(daemon, name, kind, rows):
-    path = daemon.folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [path], kind=kind)).result()
-
-
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory, tiny_folders):
     process = DaemonProcess(tmp_path_factory.mktemp("classify"), keep_alive_seconds=-1)
     rows = list(texts(240, seed=1))
-    add(process, "moods", "labelled", [{"text": t, "label": m} for t, m in rows])
-    add(process, "held-out", "labelled", [{"text": t, "label": m} for t, m in HELD_OUT])
-    add(process, "stars", "graded", [
+    process.add("moods", [{"text": t, "label": m} for t, m in rows], "labelled")
+    process.add("held-out", [{"text": t, "label": m} for t, m in HELD_OUT], "labelled")
+    process.add("stars", [
         {"text": t, "score": 4.5 if m == "good" else 1.5} for t, m in rows
-    ])  # fmt: skip
+    ], "graded")  # fmt: skip
     process.install("tiny", tiny_folders["tiny-llama"])
     yield process
     process.stop()
@@ -267,7 +260,7 @@ def test_served_as(daemon, bayes):
         with pytest.raises(InvalidFieldError, match="run as float32 on cpu"):
             client.load_model(bayes, dtype="bfloat16").result()
         client.load_model(bayes).result()
-        add(daemon, "text", "text", [{"text": text} for text, _ in texts(240, seed=1)])
+        daemon.add("text", [{"text": text} for text, _ in texts(240, seed=1)], "text")
         settings = {**SETTINGS, **SIZES["encoder"], "steps": 20}
         operation = client.train_model(
             "hidden", "text", family="encoder", objective="masked_language_model",

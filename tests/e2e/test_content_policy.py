@@ -43,12 +43,6 @@ def daemon(tmp_path_factory, tiny_folders):
     made.stop()
 
 
-@pytest.fixture
-def client(daemon):
-    with daemon.client() as client:
-        yield client
-
-
 def test_prompts(client):
     """Refused with the rule's name, in texts and messages; redacted before a model sees them."""
     for given in ({"prompt": "a zebra"}, {"messages": [{"role": "user", "content": "a zebra"}]}):

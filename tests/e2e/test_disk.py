@@ -29,10 +29,7 @@ def daemon(tmp_path_factory, file, folder):
     process = DaemonProcess(tmp_path_factory.mktemp("disk"), flags=("--config", str(file)))
     for _ in range(4):
         process.install("tiny", folder)
-    rows = process.folder / "rows.txt"
-    rows.write_text("a few words\n" * 50)
-    with process.client() as client:
-        client.wait_operation(client.upload_dataset("rows", [rows], kind="text")).result()
+    process.add("rows", "a few words\n" * 50, "text")
     yield process
     process.stop()
 

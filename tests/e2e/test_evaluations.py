@@ -19,13 +19,6 @@ def daemon(tmp_path_factory, tiny_folders):
     made.stop()
 
 
-def add(daemon, name, rows, kind):
-    file = daemon.folder / f"{name}.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [file], kind=kind)).result()
-
-
 def evaluate(daemon, model, parts, **options):
     with daemon.client() as client:
         job = client.evaluate_model(model, parts, **options)
@@ -34,7 +27,7 @@ def evaluate(daemon, model, parts, **options):
 
 def test_texts_are_as_likely_as_score_text_says(daemon):
     """Perplexity over all tokens, bits over all bytes; each example's own beside it."""
-    add(daemon, "texts", [{"text": text} for text in TEXTS], "text")
+    daemon.add("texts", [{"text": text} for text in TEXTS], "text")
     made = evaluate(daemon, "tiny", ["texts"])
     with daemon.client() as client:
         scores = [client.score("tiny", text) for text in TEXTS]
@@ -60,7 +53,7 @@ def test_texts_are_as_likely_as_score_text_says(daemon):
 def test_long_texts_are_scored_in_windows(daemon):
     """The first token of a piece counts for nothing, as nothing comes before it."""
     text = " ".join(TEXTS * 4)
-    add(daemon, "long", [{"text": text}], "text")
+    daemon.add("long", [{"text": text}], "text")
     made = evaluate(daemon, "tiny", [{"dataset": "long", "window": 8}])
     with daemon.client() as client:
         ids = [token.id for token in client.score("tiny", text).tokens]
@@ -74,7 +67,7 @@ def test_long_texts_are_scored_in_windows(daemon):
 def test_answers_are_those_of_generate(daemon):
     """Greedy unless asked otherwise, judged by what stands in the rows; paged."""
     rows = [{"prompt": f"count to {at}", "completion": f"one two {at}"} for at in range(12)]
-    add(daemon, "pairs", rows, "pairs")
+    daemon.add("pairs", rows, "pairs")
     part = {"dataset": "pairs", "metrics": ["bleu", "exact_match"], "sampling": {"max_tokens": 6}}
     made = evaluate(daemon, "tiny", [part])
     with daemon.client() as client:
@@ -91,10 +84,10 @@ def test_answers_are_those_of_generate(daemon):
 def test_answers_that_are_there_already(daemon):
     """The right answers, given as answers, are right; one that is changed is not."""
     rows = [{"prompt": f"{at} and 1?", "completion": f"So #### {at + 1}"} for at in range(8)]
-    add(daemon, "sums", rows, "pairs")
+    daemon.add("sums", rows, "pairs")
     given = [dict(row) for row in rows]
     given[3]["completion"] = "So #### 9999"
-    add(daemon, "given", given, "pairs")
+    daemon.add("given", given, "pairs")
     metrics = {"dataset": "sums", "metrics": ["final_number", "f1"]}
     right = evaluate(daemon, None, [metrics], answers="sums")
     wrong = evaluate(daemon, None, [metrics], answers="given")
@@ -114,11 +107,11 @@ def test_choices_preferences_and_checks(daemon):
         {"prompt": "the cat", "choices": [" sat", " sang", " went away"], "answer": at % 3}
         for at in range(3)
     ]
-    add(daemon, "choices", choices, "choices")
-    add(daemon, "checks", [{"prompt": "hi", "must_not": ["zzz"]}] * 3, "checks")
-    add(daemon, "never", [{"prompt": "hi", "must": ["^never said$"]}] * 3, "checks")
+    daemon.add("choices", choices, "choices")
+    daemon.add("checks", [{"prompt": "hi", "must_not": ["zzz"]}] * 3, "checks")
+    daemon.add("never", [{"prompt": "hi", "must": ["^never said$"]}] * 3, "checks")
     preferences = [{"prompt": "hi", "chosen": "good day", "rejected": "go"}]
-    add(daemon, "prefer", preferences * 2, "preference")
+    daemon.add("prefer", preferences * 2, "preference")
     names = ["choices", "checks", "never", "prefer"]
     made = evaluate(daemon, "tiny", names)
     values = list(made.results)
@@ -157,7 +150,7 @@ def test_suites_and_noise(daemon):
 def test_goes_on_after_the_daemon_was_killed(daemon):
     """kill -9 in the middle: what was answered is not asked again; figures are the same."""
     rows = [{"prompt": f"tell me {at}", "completion": "x"} for at in range(24)]
-    add(daemon, "many", rows, "pairs")
+    daemon.add("many", rows, "pairs")
     part = {"dataset": "many", "sampling": {"max_tokens": 80}}
     whole = evaluate(daemon, "tiny", [part], concurrency=2)
     with daemon.client() as client:
@@ -181,8 +174,8 @@ def test_goes_on_after_the_daemon_was_killed(daemon):
 
 def test_what_cannot_be_evaluated_is_refused(daemon):
     """By name, and with what could be done; nothing is left."""
-    add(daemon, "grades", [{"text": "good", "score": 1.0}], "graded")
-    add(daemon, "one", [{"prompt": "a", "completion": "b"}], "pairs")
+    daemon.add("grades", [{"text": "good", "score": 1.0}], "graded")
+    daemon.add("one", [{"prompt": "a", "completion": "b"}], "pairs")
     with daemon.client() as client:
         with pytest.raises(InvalidFieldError, match=r"parts\[0\].suite"):
             client.evaluate_model("tiny", ["suites/none"])

@@ -24,18 +24,9 @@ def daemon(tmp_path_factory, tiny_folders):
     process = DaemonProcess(tmp_path_factory.mktemp("explain"), keep_alive_seconds=-1)
     process.install("tiny", tiny_folders["tiny-llama"])
     process.load("tiny")
-    rows = process.folder / "talk.jsonl"
-    rows.write_text(8 * '{"prompt": "say", "completion": " yes yes yes"}\n')
-    with process.client() as client:
-        client.wait_operation(client.upload_dataset("talk", [rows], kind="pairs")).result()
+    process.add("talk", [{"prompt": "say", "completion": " yes yes yes"}] * 8, "pairs")
     yield process
     process.stop()
-
-
-@pytest.fixture
-def client(daemon):
-    with daemon.client() as client:
-        yield client
 
 
 def llmos(daemon, *arguments):

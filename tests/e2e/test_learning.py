@@ -1,6 +1,5 @@
 """SmolLM2 learns what two hundred ratings say, and forgets next to nothing."""
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,11 +71,10 @@ def rate(client):
         client.create_feedback(made.name, consent=True, subject=f"person-{at % 25}", **told)
 
 
-def replay(client, path):
-    """A dataset of what the model itself says to other questions: what it was, it stays."""
+def replayed(client):
+    """What the model itself says to other questions: what it was, it stays."""
     rows = [{"prompt": text, "completion": made.text} for text, made in each(client, REPLAYED, 120)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows if row["completion"].strip()))
-    client.wait_operation(client.upload_dataset("own", [path], kind="pairs")).result()
+    return [row for row in rows if row["completion"].strip()]
 
 
 def words(client):
@@ -93,7 +91,7 @@ def test_two_hundred_ratings(tmp_path, smollm2_gguf):
         process.load("smollm2", dtype="int8")
         with process.client() as client:
             rate(client)
-            replay(client, tmp_path / "own.jsonl")
+            process.add("own", replayed(client), "pairs")
             long = words(client)
             settings = {
                 "epochs": 2, "batch_size": 8, "sequence_length": 256, "optimizer.learning_rate": 5e-4,

@@ -166,13 +166,11 @@ def test_five_paradigms(tmp_path, smollm2_gguf, smollm2_reference):
 def test_xquad_before_and_after(tmp_path, smollm2_gguf):
     """Trained on questions about some articles, SmolLM2 is better at those about others."""
     process = DaemonProcess(tmp_path / "daemon", keep_alive_seconds=-1)
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps(row) + "\n" for row in learned_questions()))
     try:
         process.install("smollm2", smollm2_gguf)
+        process.add("xquad", learned_questions(), "pairs")
         before = xquad_scores(process, "smollm2", tmp_path / "before")
         with process.client() as client:
-            client.wait_operation(client.upload_dataset("xquad", [rows], kind="pairs")).result()
             client.unload_model("smollm2")
             job = client.train_model(
                 "smollm2", "xquad", init_from="smollm2", method="lora", settings=LEARNING

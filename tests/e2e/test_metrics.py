@@ -31,12 +31,6 @@ def daemon(tmp_path_factory):
     process.stop()
 
 
-@pytest.fixture
-def client(daemon):
-    with daemon.client() as connected:
-        yield connected
-
-
 def test_requests_are_counted_once_by_what_they_were(daemon, client):
     """The three histograms; tokens as the answers say; refusals by reason."""
     before = scrape(daemon)

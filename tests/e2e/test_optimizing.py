@@ -1,7 +1,5 @@
 """OptimizeModel and SweepTraining: versions made, judged, and kept or not."""
 
-import json
-
 import pytest
 
 from daemon import DaemonProcess
@@ -40,10 +38,8 @@ def daemon(tmp_path_factory):
 
 
 def prepare(daemon):
-    file = daemon.folder / "texts.jsonl"
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    daemon.add("texts", [{"text": text} for text in TEXTS], "text")
     with daemon.client() as client:
-        client.wait_operation(client.upload_dataset("texts", [file], kind="text")).result()
         settings = {**SHAPE, "steps": 60, "optimizer.learning_rate": 3e-3, "tokenizer_kind": "word"}
         job = client.train_model("m", "texts", family="llama", settings=settings)
         client.wait_operation(job).result()

@@ -40,13 +40,6 @@ def daemon(tmp_path_factory):
     made.stop()
 
 
-def add(daemon, name, rows, kind):
-    file = daemon.folder / f"{name}.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [file], kind=kind)).result()
-
-
 def judge(daemon, answers, part):
     with daemon.client() as client:
         job = client.evaluate_model(None, [part], answers=answers)
@@ -58,13 +51,13 @@ def test_gsm8k(daemon, shared_data):
     lines = shared_data("gsm8k.model_solutions.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     questions = [{"prompt": r["question"], "completion": r["ground_truth"]} for r in rows]
-    add(daemon, "gsm8k", questions, "pairs")
+    daemon.add("gsm8k", questions, "pairs")
     for system, right in GSM8K.items():
         # An answer that is not there is a row all the same, and wrong.
         said = [r[system]["solution"].replace("\0", "") for r in rows]
         given = [{"prompt": r["question"], "completion": text.strip() or "-"}
                  for r, text in zip(rows, said, strict=True)]  # fmt: skip
-        add(daemon, system.replace("_", "-"), given, "pairs")
+        daemon.add(system.replace("_", "-"), given, "pairs")
         part = {"dataset": "gsm8k", "metrics": ["final_number"]}
         made = judge(daemon, system.replace("_", "-"), part)
         assert made.results[0]["final_number"] == right / 1319
@@ -83,8 +76,8 @@ def test_texygen(daemon, shared_data, system):
         lines = shared_data(f"texygen.{name}.txt").read_text().splitlines()
         return [{"text": line} for line in lines if line.strip()]  # four of textgan's are empty
 
-    add(daemon, "captions", texts("coco.test"), "text")
-    add(daemon, system, texts(system), "text")
+    daemon.add("captions", texts("coco.test"), "text")
+    daemon.add(system, texts(system), "text")
     part = {"dataset": "captions", "metrics": ["texygen_bleu", "self_bleu"]}
     result = judge(daemon, system, part).results[0]
     found = [result[f"{name}_{n}"] for name in ("texygen_bleu", "self_bleu") for n in range(2, 6)]
@@ -100,8 +93,8 @@ def test_xsum(daemon, xsum, system):
     said = (xsum / f"{system}-test-output.txt").read_text().splitlines()
     pairs = [{"prompt": str(at), "completion": text} for at, text in enumerate(gold)]
     given = [{"prompt": str(at), "completion": t.strip() or "-"} for at, t in enumerate(said)]
-    add(daemon, "gold", pairs, "pairs")
-    add(daemon, system, given, "pairs")
+    daemon.add("gold", pairs, "pairs")
+    daemon.add(system, given, "pairs")
     result = judge(daemon, system, {"dataset": "gold", "metrics": ["rouge"]}).results[0]
     found = [100 * result[name] for name in ("rouge1", "rouge2", "rougeL")]
     print(system, [round(value, 2) for value in found])

@@ -8,7 +8,6 @@ LLMOS_SENTIMENT=1 trains every family on everything and prints the table of docs
 half an hour.
 """
 
-import json
 import os
 import statistics
 import time
@@ -75,13 +74,6 @@ def labelled(rows):
     ]
 
 
-def add(daemon, name, kind, field, rows):
-    path = daemon.folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps({"text": t, field: v}) + "\n" for t, v in rows))
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [path], kind=kind)).result()
-
-
 def train(daemon, model, dataset, family, settings, epochs=0):
     """Train, load, and give seconds; `epochs` at most, evaluated after each."""
     if epochs:
@@ -136,7 +128,7 @@ def prepared(daemon, name, parts, kind="labelled"):
     field = "label" if kind == "labelled" else "score"
     for part, rows in (("", parts.train), ("-stop", parts.stop)):
         chosen = labelled(rows) if kind == "labelled" else rows
-        add(daemon, f"{name}{part}", kind, field, chosen)
+        daemon.add(f"{name}{part}", [{"text": t, field: v} for t, v in chosen], kind)
 
 
 def test_a_few_hundred_tweets(daemon, rated_texts):

@@ -20,6 +20,7 @@ from llmos_client import (
     OperationEndedError,
     TrainingDivergedError,
 )
+from plain_text import plain_text
 
 KILLS = int(os.environ.get("LLMOS_KILLS", "2"))
 STEPS = 160
@@ -38,28 +39,6 @@ SMALL = {
     "log_every": 1,
     "threads": 1,  # bits depend on their number
 }
-WORDS = (
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "and",
-    "the",
-    "dog",
-    "lay",
-    "by",
-    "door",
-    "while",
-    "rain",
-    "fell",
-)
-
-
-def text(seed=0, count=4000):
-    draw = random.Random(seed)
-    return " ".join(draw.choice(WORDS) for _ in range(count))
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +46,9 @@ def daemon(tmp_path_factory):
     from daemon import DaemonProcess
 
     process = DaemonProcess(tmp_path_factory.mktemp("training"), keep_alive_seconds=-1)
-    add(process, "words", text())
+    process.add("words", plain_text(), "text")
     yield process
     process.stop()
-
-
-def add(daemon, name, content, kind="text", suffix="txt"):
-    file = daemon.folder / f"{name}.{suffix}"
-    file.write_text(content)
-    with daemon.client() as client:
-        client.wait_operation(client.upload_dataset(name, [file], kind=kind)).result()
 
 
 def start(client, model, **settings):
@@ -331,8 +303,7 @@ def test_what_does_not_fit_is_refused_by_name(daemon, undisturbed, field, option
 def test_an_adapter_beside_its_base(daemon, tiny_folders):
     """LoRA: a small version, served as the base with the adapter in it; the base cannot go."""
     daemon.install("tiny", tiny_folders["tiny-llama"])
-    rows = '{"prompt": "say", "completion": " yes yes yes"}\n' * 8
-    add(daemon, "pairs", rows, "pairs", "jsonl")
+    daemon.add("pairs", [{"prompt": "say", "completion": " yes yes yes"}] * 8, "pairs")
     settings = {
         "steps": 60,
         "batch_size": 4,

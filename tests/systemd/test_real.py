@@ -161,7 +161,7 @@ def properties(machine):
 def test_wrong_settings_are_no_loop(machine):
     """78, once; the sentence is in the journal; put right, it starts again."""
     settings = "/etc/llmos/llmosd.toml"
-    machine("cp", settings, "/root/kept.toml")
+    machine("cp", settings, "/srv/kept.toml")
     machine("sh", "-c", f"echo 'max_quue = 3' >> {settings}")
     try:
         assert machine("systemctl", "restart", UNIT, check=False).returncode != 0
@@ -171,7 +171,7 @@ def test_wrong_settings_are_no_loop(machine):
         assert machine.starts() == 0
         assert "max_quue" in machine(*LOG, "-n", "20")
     finally:
-        machine("cp", "/root/kept.toml", settings)
+        machine("cp", "/srv/kept.toml", settings)
         machine("systemctl", "reset-failed", UNIT)
         machine("systemctl", "start", UNIT)
     assert serving(machine)
@@ -227,8 +227,8 @@ def test_frozen_daemon(machine):
 def test_a_job_outlives_a_restart(machine):
     """Stopped, it is checkpointed; started, it goes on; and a model was trained and served by the unit."""
     rows = "".join(f'{{"text": "the man in the inn {at}"}}\n' for at in range(200))
-    machine("sh", "-c", "cat > /root/rows.jsonl", stdin=None, input=rows)
-    machine.llmos("dataset", "add", "/root/rows.jsonl", "--name", "rows", "--kind", "text")
+    machine("sh", "-c", "cat > /srv/rows.jsonl", stdin=None, input=rows)
+    machine.llmos("dataset", "add", "/srv/rows.jsonl", "--name", "rows", "--kind", "text")
     settings = {
         "tokenizer_kind": "character", "shape.num_layers": 1, "shape.hidden_size": 64, "steps": 3000,
         "checkpoint_every": 100000, "batch_size": 4, "sequence_length": 32,

@@ -141,7 +141,7 @@ class Calls:
     """The calls of one answer; ids are the same each time, and unlike any other generation's."""
 
     def __init__(
-        self, tool_format: ToolFormat | None, prefix: str, check: Callable[[str], str] | None = None
+        self, tool_format: ToolFormat | None, prefix: str, check: Callable[[str], str]
     ) -> None:
         """`check` sees the arguments of each call; it may change them, or raise ContentRefused."""
         self._check = check
@@ -155,8 +155,7 @@ class Calls:
             return text, []
         shown, calls = self._reader.add(text)
         first = len(self.made)
-        if self._check is not None:
-            calls = [call._replace(arguments=self._check(call.arguments)) for call in calls]
+        calls = [call._replace(arguments=self._check(call.arguments)) for call in calls]
         self.made += [ToolCall(f"{self._prefix}-{first + i}", c) for i, c in enumerate(calls)]
         return shown, self.made[first:]
 

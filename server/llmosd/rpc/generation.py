@@ -55,7 +55,7 @@ class Generation(Listener):
                 at,
                 vocabulary,
                 stops,
-                Calls(tool_format, f"{call_ids}-{at}", guard.arguments if guard.looks else None),
+                Calls(tool_format, f"{call_ids}-{at}", guard.arguments),
                 guard.writer(),
             )
             for at in range(num_choices)

@@ -23,11 +23,6 @@ class Guard:
         self._policy = policy
         self._asker = asker
 
-    @property
-    def looks(self) -> bool:
-        """Whether answers are looked at."""
-        return self._policy is not None and self._policy.writer(self._asker) is not None
-
     def read(self, request: Any, vocabulary: Vocabulary) -> Any:
         """The request as the model gets to see it: the same, or a copy with other texts.
 
@@ -37,8 +32,9 @@ class Guard:
         """
         if self._policy is None:
             return request
+        looked_at = self.writer() is not None
         for field in ("tokens", "logprobs"):
-            if self.looks and request.output.HasField(field):
+            if looked_at and request.output.HasField(field):
                 raise InvalidField.of(
                     f"output.{field}",
                     "would show what the content policy takes out: this daemon gives text alone",

@@ -199,7 +199,7 @@ def test_a_generator_is_recurrent(tmp_path, oracle, family):
         go(tmp_path / "run", spec, oracle)
 
 
-@pytest.mark.skipif("LLMOS_SEQGAN" not in os.environ, reason="half an hour: LLMOS_SEQGAN=1")
+@pytest.mark.skipif("LLMOS_SEQGAN" not in os.environ, reason="an hour: LLMOS_SEQGAN=1")
 def test_at_the_papers_size(tmp_path):
     """5,000 words, 10,000 sequences of 20 (Yu et al., 2017): SeqGAN's own log has, of likelihood, an
     oracle's loss of 9.13 after 20 epochs; of the oracle's own sequences it is 5.75."""
