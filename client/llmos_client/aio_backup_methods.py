@@ -14,11 +14,20 @@ from llmos_client.upload import OnProgress
 class AsyncBackupMethods(AsyncConnection):
     """The part of AsyncClient about backups."""
 
-    async def back_up(self, folder: Path | str, *, on_progress: OnProgress | None = None) -> Backup:
+    async def back_up(
+        self,
+        folder: Path | str,
+        *,
+        keep: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Backup:
         """Add a snapshot of the daemon's state to a folder; only what is new there is sent.
+
+        With `keep`, of all snapshots there only that many stay, the newest.
 
         Raises:
             DataCorruptError: a file of the daemon is damaged; there is no snapshot then.
+            BlockingIOError: another backup is being written to the folder.
         """
         writer = BackupWriter(Path(folder), on_progress)
         context = self._context()
@@ -34,7 +43,7 @@ class AsyncBackupMethods(AsyncConnection):
             while (part := await call.read()) is not grpc.aio.EOF:
                 # Writing to a slow disk must not stop the loop.
                 await asyncio.to_thread(writer.take, part.chunk)
-            return await asyncio.to_thread(writer.finish)
+            return await asyncio.to_thread(writer.finish, keep)
         except grpc.RpcError as error:
             raise context.error(error) from error
         finally:

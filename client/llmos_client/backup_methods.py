@@ -14,11 +14,20 @@ from llmos_client.upload import OnProgress
 class BackupMethods(Connection):
     """The part of Client about backups."""
 
-    def back_up(self, folder: Path | str, *, on_progress: OnProgress | None = None) -> Backup:
+    def back_up(
+        self,
+        folder: Path | str,
+        *,
+        keep: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Backup:
         """Add a snapshot of the daemon's state to a folder; only what is new there is sent.
+
+        With `keep`, of all snapshots there only that many stay, the newest.
 
         Raises:
             DataCorruptError: a file of the daemon is damaged; there is no snapshot then.
+            BlockingIOError: another backup is being written to the folder.
         """
         writer = BackupWriter(Path(folder), on_progress)
         outbox = queue.SimpleQueue[pb.BackUpStateRequest | None]()
@@ -32,7 +41,7 @@ class BackupMethods(Connection):
                 outbox.put(request)
             for part in call:
                 writer.take(part.chunk)
-            return writer.finish()
+            return writer.finish(keep)
         except grpc.RpcError as error:
             raise context.error(error) from error
         finally:

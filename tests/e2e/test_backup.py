@@ -126,6 +126,59 @@ def test_the_second_backup_sends_what_is_new(daemon, backup, capsys):
     assert not list((daemon.folder / "state" / ".snapshots").iterdir())
 
 
+def test_old_snapshots_go(daemon, backup, tmp_path, capsys):
+    """With what only they had, and nothing else: the newest is whole."""
+    folder = tmp_path / "copy"
+    shutil.copytree(backup[0], folder)
+    daemon.add("passing", "the canary sings at dawn\n" * 50, "text")
+    command = ["backup", str(folder), "--address", daemon.address]
+    assert run(command) == 0
+    assert holds(folder, b"the canary sings at dawn")
+    with daemon.client() as client:
+        client.delete_dataset("passing")
+    capsys.readouterr()
+    before = len(list((folder / "snapshots").glob("*.json")))
+    assert run([*command, "--keep", "1"]) == 0
+    assert f"removed {before} older snapshots" in capsys.readouterr().out
+    assert not holds(folder, b"the canary sings at dawn")
+    assert len(list((folder / "snapshots").glob("*.json"))) == 1
+    done = restored(folder, tmp_path / "state", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    with daemon.client() as client:
+        assert client.back_up(folder, keep=2).removed_snapshots == 0
+
+
+def holds(folder, words):
+    return any(
+        words in path.read_bytes() for path in (folder / "blobs").rglob("*") if path.is_file()
+    )
+
+
+def test_a_damaged_snapshot_removes_nothing(daemon, backup, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(backup[0], folder)
+    with daemon.client() as client:
+        client.back_up(folder)
+        newest = max((folder / "snapshots").glob("*.json"))
+        newest.write_text("{")
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(OSError, match="damaged, so nothing was removed"):
+            client.back_up(folder, keep=2)
+        assert set(before) <= set(folder.rglob("*"))
+
+
+def test_one_at_a_time(daemon, backup, tmp_path, capsys):
+    """A second one is refused while the first one writes, and not after it."""
+    from llmos_client.backups import BackupWriter
+
+    command = ["backup", str(tmp_path / "new"), "--address", daemon.address]
+    writer = BackupWriter(tmp_path / "new")
+    assert run(command) == 1
+    assert "another backup is being written" in capsys.readouterr().err
+    writer.discard()
+    assert run(command) == 0
+
+
 def test_a_damaged_backup_is_found(backup, tmp_path):
     """One bit, one byte less, one file less: 65, and nothing is left; whole it is restored."""
     folder = tmp_path / "copy"
