@@ -1,5 +1,6 @@
 """BLEU and chrF of a whole set, by sacrebleu (Post, 2018); and Texygen's mean of sentence BLEU."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.chrf import CHRF
 
 _ORDER = 4
+_CHARACTERS, _BETA = 6, 2
 Floats = NDArray[np.float64]
 
 
@@ -121,6 +123,51 @@ def bleu_of_sums(sums: Floats) -> Floats:
         for row in sums
     ]
     return np.array(scores, np.float64)
+
+
+def chrf_statistics(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], settings: Settings
+) -> Floats:
+    """(examples, 18): what corpus chrF is computed from, once summed over examples.
+
+    Columns: n-grams of the hypothesis, of the best of its references, and matches, for each of the
+    orders 1 to 6.
+    """
+    from sacrebleu.metrics.helpers import extract_all_char_ngrams  # noqa: PLC0415
+
+    del settings
+    require_references(hypotheses, references)
+    rows = []
+    for text, others in zip(hypotheses, references, strict=True):
+        ours = extract_all_char_ngrams(text, _CHARACTERS)
+        theirs = (extract_all_char_ngrams(other, _CHARACTERS) for other in others)
+        table = np.array([_matches(ours, each) for each in theirs], np.float64)
+        rows.append(table[chrf_of_sums(table).argmax()])
+    return np.array(rows)
+
+
+def _matches(ours: list[Counter[str]], theirs: list[Counter[str]]) -> list[int]:
+    columns = []
+    for one, other in zip(ours, theirs, strict=True):
+        # Where the reference is too short for an order, the order is left out.
+        columns += [one.total() if other else 0, other.total(), (one & other).total()]
+    return columns
+
+
+def chrf_of_sums(sums: Floats) -> Floats:
+    """(sets,) corpus chrF2 of (sets, 18) sums of `chrf_statistics`.
+
+    F-score (beta 2) of the means of precision and recall over the orders that both sides have.
+    """
+    ours, theirs, both = np.moveaxis(sums.reshape(len(sums), _CHARACTERS, 3), 2, 0)
+    there = (ours > 0) & (theirs > 0)
+    orders = np.maximum(there.sum(1), 1)
+    precision = np.where(there, both / np.maximum(ours, 1), 0).sum(1) / orders
+    recall = np.where(there, both / np.maximum(theirs, 1), 0).sum(1) / orders
+    below = _BETA**2 * precision + recall
+    score = (1 + _BETA**2) * precision * recall / np.where(below > 0, below, 1)
+    shown: Floats = 100 * score
+    return shown
 
 
 # sacrebleu takes a tenth of a second to import, for two of nine metrics.

@@ -93,14 +93,32 @@ def expected_calibration_error(confidences: ArrayLike, correct: ArrayLike, bins:
     Raises:
         ValueError: there is no example, the arrays do not fit, or a confidence is not in [0, 1].
     """
+    table = calibration_statistics(confidences, correct, bins)
+    return float(calibration_of_sums(table.sum(0, keepdims=True))[0])
+
+
+def calibration_statistics(confidences: ArrayLike, correct: ArrayLike, bins: int = 15) -> Floats:
+    """(examples, 1 + bins): 1, and in the column of the example's bin how far off it is.
+
+    Of their sums over examples `calibration_of_sums` makes the error. Arguments and errors as of
+    `expected_calibration_error`.
+    """
     sure, right = np.asarray(confidences, np.float64), np.asarray(correct, np.float64)
     if sure.shape != right.shape or sure.ndim != 1 or not sure.size:
         raise ValueError(f"confidences {sure.shape} and correct {right.shape} do not fit together")
     if not ((sure >= 0) & (sure <= 1)).all():
         raise ValueError("a confidence is not in [0, 1]")
     places = np.searchsorted(np.linspace(0, 1, bins + 1)[1:], sure)
-    # A bin's size times the distance of its means is the distance of its sums.
-    return float(np.abs(np.bincount(places, right - sure)).sum() / sure.size)
+    table = np.zeros((sure.size, 1 + bins))
+    table[:, 0] = 1
+    table[np.arange(sure.size), 1 + places] = right - sure
+    return table
+
+
+def calibration_of_sums(sums: Floats) -> Floats:
+    """(sets,) errors of (sets, 1 + bins) sums: a bin's size times its means' distance is theirs."""
+    shown: Floats = np.abs(sums[:, 1:]).sum(1) / sums[:, 0]
+    return shown
 
 
 def _ratio(above: Integers, below: Integers) -> Floats:

@@ -6,7 +6,15 @@ from collections import Counter
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
 
-from llmosd.metrics.bleu import Bleu, Chrf, TexygenBleu, bleu_of_sums, bleu_statistics
+from llmosd.metrics.bleu import (
+    Bleu,
+    Chrf,
+    TexygenBleu,
+    bleu_of_sums,
+    bleu_statistics,
+    chrf_of_sums,
+    chrf_statistics,
+)
 from llmosd.metrics.metric import Settings
 from llmosd.metrics.sentence_bleu import sentence_bleu
 from llmosd.metrics.tokens import words
@@ -74,6 +82,19 @@ def test_bleu_from_sums():
         total = Bleu(Settings())(hypotheses, references).values["bleu"]
         assert total > 0
         assert bleu_of_sums(table.sum(0, keepdims=True)) == pytest.approx([total])
+
+
+def test_chrf_from_sums():
+    """The same, with more than one reference, with texts shorter than the orders, and of subsets."""
+    short = ["ab", "", "the cat sat"], [["abc"], ["x"], ["the cat", "the dog sat", ""]]
+    for hypotheses, references in ((HYPOTHESES, REFERENCES), short):
+        table = chrf_statistics(hypotheses, references, Settings())
+        assert table.shape == (len(hypotheses), 18)
+        for some in ([0, 1, 2], [0, 0, 2], [1], [2, 1]):
+            wanted = Chrf(Settings())(
+                [hypotheses[at] for at in some], [references[at] for at in some]
+            ).values["chrf"]
+            assert chrf_of_sums(table[some].sum(0, keepdims=True)) == pytest.approx([wanted])
 
 
 def ngrams(text, order):

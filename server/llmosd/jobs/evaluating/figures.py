@@ -10,13 +10,21 @@ import numpy as np
 from llmosd.jobs.evaluating.figure import Figure, Floats, Material, mean_of, of_sums_of
 from llmosd.jobs.evaluating.label_figures import chosen, classified
 from llmosd.jobs.evaluating.specs import Task
-from llmosd.metrics.bleu import bleu_of_sums, bleu_statistics
+from llmosd.metrics.bleu import (
+    bleu_of_sums,
+    bleu_statistics,
+    chrf_of_sums,
+    chrf_statistics,
+)
+from llmosd.metrics.bootstrap import OfSums
 from llmosd.metrics.registry import METRICS, REFERENCE_FREE
 
 _ANSWERS = ("exact_match", "f1", "bleu", "chrf", "rouge", "distinct", "length")
 _TO_TEXTS = ("texygen_bleu", "self_bleu", "distinct", "length")
 # Whole-set figures of these are the means of their parts.
 _MEANS = frozenset({"rouge", "exact_match", "f1", "self_bleu", "texygen_bleu", "final_number"})
+# distinct_n and entropy_n have no interval: a set drawn with replacement says some texts twice.
+_OF_SUMS = {"bleu": (bleu_statistics, bleu_of_sums), "chrf": (chrf_statistics, chrf_of_sums)}
 
 
 def figures(material: Material) -> list[Figure]:
@@ -87,10 +95,10 @@ def _answer(material: Material) -> list[Figure]:
         for key, value in scores.values.items():
             each = scores.each.get(key, ())
             table = np.asarray(each, np.float64) if name in _MEANS and len(each) else None
-            of_sums = None
-            if name == "bleu":
-                table = bleu_statistics(hypotheses, references, material.settings)
-                of_sums = bleu_of_sums
+            of_sums: OfSums | None = None
+            if name in _OF_SUMS:
+                statistics, of_sums = _OF_SUMS[name]
+                table = statistics(hypotheses, references, material.settings)
             found.append(Figure(key, value, each, table, of_sums, scores.signature))
     return found
 

@@ -16,7 +16,11 @@ from llmosd.jobs.evaluating.figure import (
     of_sums_of,
 )
 from llmosd.metrics.bootstrap import OfSums
-from llmosd.metrics.classification import classification_report, expected_calibration_error
+from llmosd.metrics.classification import (
+    calibration_of_sums,
+    calibration_statistics,
+    classification_report,
+)
 
 
 def classified(material: Material) -> list[Figure]:
@@ -49,7 +53,9 @@ def _by_label(labels: Sequence[str], probabilities: Sequence[dict[str, float]]) 
         mean_of("accuracy", right),
         macro,
         mean_of("log_loss", lost),
-        Figure("calibration_error", expected_calibration_error(confidences, right)),
+        of_sums_of(
+            "calibration_error", calibration_statistics(confidences, right), calibration_of_sums
+        ),
     ]
     if len(names) <= MOST_NAMED:
         found += [Figure(f"f1:{name}", float(report.f1[place[name]])) for name in names]
