@@ -180,12 +180,14 @@ class AsyncClient(
         dtype: str | None = None,
         sampling: Mapping[str, float] | None = None,
         alias: str = "",
+        base: str = "",
         request_id: str = "",
         on_progress: OnProgress | None = None,
     ) -> results.Operation[results.ModelVersion]:
         """Send a model's files; the operation returned converts them into a new version.
 
-        `sampling` are the version's defaults, such as {"temperature": 0.2}.
+        It gets the `alias`, "live" by default. `sampling` are the version's defaults, such as
+        {"temperature": 0.2}. `base` is a version that the files are an adapter to, as peft has it.
         """
         local = await asyncio.to_thread(read_files, files, on_progress)
         header = make_header(
@@ -197,6 +199,7 @@ class AsyncClient(
             dtype=dtype,
             sampling=sampling,
             alias=alias,
+            base=base,
             request_id=request_id,
         )
         return await self._upload(Uploading(header, local, on_progress))

@@ -178,13 +178,14 @@ class Client(
         dtype: str | None = None,
         sampling: Mapping[str, float] | None = None,
         alias: str = "",
+        base: str = "",
         request_id: str = "",
         on_progress: OnProgress | None = None,
     ) -> results.Operation[results.ModelVersion]:
         """Send a model's files; the operation returned converts them into a new version.
 
         It gets the `alias`, "live" by default. `sampling` are the version's defaults, such as
-        {"temperature": 0.2}.
+        {"temperature": 0.2}. `base` is a version that the files are an adapter to, as peft has it.
         """
         local = read_files(files, on_progress)
         header = make_header(
@@ -196,6 +197,7 @@ class Client(
             dtype=dtype,
             sampling=sampling,
             alias=alias,
+            base=base,
             request_id=request_id,
         )
         return self._upload(Uploading(header, local, on_progress))

@@ -72,6 +72,7 @@ def make_header(
     dtype: str | None = None,
     sampling: Mapping[str, float] | None = None,
     alias: str = "",
+    base: str = "",
     request_id: str = "",
 ) -> model_service_pb2.UploadModelHeader:
     """Describe the files; the format is guessed from their names where it is not given."""
@@ -91,6 +92,7 @@ def make_header(
         license=license,
         source=source,
         alias=alias,
+        base=base,
         request_id=request_id or uuid4().hex,
     )
     for option, value in (sampling or {}).items():

@@ -254,6 +254,7 @@ def _promotion(ground: Ground, shared: _Shared) -> tuple[Promoter, Probations]:
 def _models(ground: Ground, shared: _Shared, promoter: Promoter) -> ModelServicer:
     uploads = Uploads(
         shared.publisher,
+        ground.catalog,
         ground.store,
         ground.pool,
         ground.operations,

@@ -326,6 +326,25 @@ def test_gate_policies(daemon, model, tmp_path):
         assert moved.promotion.version == version(model, 2)
 
 
+def test_gate_commands(daemon, model, capsys):
+    """What llmos gate sets is what promotions ask for."""
+    from llmos_client.cli.main import run
+
+    where = ["--address", daemon.address]
+    conditions = ["suites/anchors perplexity <= 2", "suites/anchors perplexity worse <= 2%"]
+    assert run(["gate", "set", model, *conditions, *where]) == 0
+    assert run(["gate", "show", model, *where]) == 0
+    assert capsys.readouterr().out.splitlines() == 2 * conditions
+    with daemon.client() as client, pytest.raises(GateRefusedError, match="and 2 is the most"):
+        client.promote(version(model, 2)).result()
+    assert run(["gate", "clear", model, *where]) == 0
+    assert capsys.readouterr().out == "no conditions\n"
+    promote = ["promote", version(model, 2), "--probation", "0", *where]
+    assert run([*promote, "--require", conditions[0]]) == 1
+    assert "and 2 is the most" in capsys.readouterr().err
+    assert run([*promote, "--require", "suites/anchors perplexity <= 1e9"]) == 0
+
+
 def test_memory_for_one(new_daemon, folders):
     """Where two do not fit, nothing moves, and the message says what would help."""
     mib = 1 << 20

@@ -27,6 +27,7 @@ class Plan:
     source: str
     dtype: str | None = None
     alias: str = ""
+    base: str = ""
     sampling: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -41,6 +42,7 @@ def install(client: Client, plan: Plan, progress: Progress) -> ModelVersion:
         dtype=plan.dtype,
         sampling=plan.sampling,
         alias=plan.alias,
+        base=plan.base,
         on_progress=progress,
     )
     return wait_or_cancel(client, operation, progress)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "promote": "promote",
     "rollback": "rollback",
     "alias": "alias",
+    "gate": "gate",
     "ps": "ps",
     "top": "top",
     "run": "run",

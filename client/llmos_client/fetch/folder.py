@@ -18,15 +18,21 @@ _WANTED = {
     "merges.txt",
     "model.safetensors.index.json",
 }
+_ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
+_OF_ADAPTERS = _ADAPTER | {"chat_template.jinja", "tokenizer_config.json"}
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model's files in a folder or a single GGUF file, and the format they make together."""
+    """A model's files in a folder or a single GGUF file, and the format they make together.
+
+    `adapter` says that they are what the peft library writes, and change another model.
+    """
 
     format: str
     paths: tuple[Path, ...]
+    adapter: bool = False
 
 
 def find_model_files(path: Path) -> ModelFiles:
@@ -53,13 +59,15 @@ def _from_folder(folder: Path) -> ModelFiles:
     weights = [name for name in names if name.endswith(".safetensors")]
     if not weights:
         raise _no_weights(folder, names)
-    if "config.json" not in names:
+    adapter = _ADAPTER.issubset(names)
+    if "config.json" not in names and not adapter:
         raise InvalidModelFileError(f'"{folder.name}" has no config.json', code="INVALID_ARGUMENT")
-    chosen = [folder / name for name in names if name in _WANTED or name in weights]
+    wanted = _OF_ADAPTERS if adapter else _WANTED.union(weights)
+    chosen = [folder / name for name in names if name in wanted]
     for path in chosen:
         if not stat.S_ISREG(_mode(path)):
             raise UnsafeFileError(f'"{path.name}" is not a plain file', code="INVALID_ARGUMENT")
-    return ModelFiles("hugging_face", tuple(chosen))
+    return ModelFiles("hugging_face", tuple(chosen), adapter)
 
 
 def _no_weights(folder: Path, names: list[str]) -> InvalidModelFileError:

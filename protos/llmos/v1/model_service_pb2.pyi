@@ -156,7 +156,7 @@ class UploadModelRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadModelHeader, _Mapping]] = ..., chunk: _Optional[_Union[UploadModelChunk, _Mapping]] = ...) -> None: ...
 
 class UploadModelHeader(_message.Message):
-    __slots__ = ("model_id", "format", "files", "license", "source", "dtype", "request_id", "sampling", "alias")
+    __slots__ = ("model_id", "format", "files", "license", "source", "dtype", "request_id", "sampling", "alias", "base")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class UploadModelHeader(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     format: ModelFormat
     files: _containers.RepeatedCompositeFieldContainer[UploadFile]
@@ -175,7 +176,8 @@ class UploadModelHeader(_message.Message):
     request_id: str
     sampling: _sampling_pb2.SamplingParameters
     alias: str
-    def __init__(self, model_id: _Optional[str] = ..., format: _Optional[_Union[ModelFormat, str]] = ..., files: _Optional[_Iterable[_Union[UploadFile, _Mapping]]] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., dtype: _Optional[_Union[StoreDtype, str]] = ..., request_id: _Optional[str] = ..., sampling: _Optional[_Union[_sampling_pb2.SamplingParameters, _Mapping]] = ..., alias: _Optional[str] = ...) -> None: ...
+    base: str
+    def __init__(self, model_id: _Optional[str] = ..., format: _Optional[_Union[ModelFormat, str]] = ..., files: _Optional[_Iterable[_Union[UploadFile, _Mapping]]] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., dtype: _Optional[_Union[StoreDtype, str]] = ..., request_id: _Optional[str] = ..., sampling: _Optional[_Union[_sampling_pb2.SamplingParameters, _Mapping]] = ..., alias: _Optional[str] = ..., base: _Optional[str] = ...) -> None: ...
 
 class UploadFile(_message.Message):
     __slots__ = ("name", "byte_size", "digest")

@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from llmosd.architectures.peft_files import PREFIX
 from llmosd.errors import DataCorrupt
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
-_PREFIX = "base_model.model."
 _LARGEST_CONFIG = 1024 * 1024
 
 
@@ -47,11 +47,11 @@ def with_adapter(folder: Path, weights: Callable[[str], Tensor]) -> Callable[[st
 
     def weight(name: str) -> Tensor:
         if name == "score.weight":  # what peft calls modules_to_save: the base has no such head
-            if (own := changes.get(_PREFIX + name)) is None:
+            if (own := changes.get(PREFIX + name)) is None:
                 raise DataCorrupt("the adapter has no head for its labels")
             return own
         base = weights(name)
-        path = _PREFIX + name.removesuffix(".weight")
+        path = PREFIX + name.removesuffix(".weight")
         down, up = (changes.get(f"{path}.lora_{part}.weight") for part in "AB")
         if down is None or up is None:
             return base

@@ -33,7 +33,8 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):
     `files` are name to path of what was uploaded, `output` an empty folder to fill (see
     `store.versions.Staging`). `dtype` None keeps weights as they are, and makes quantized ones
     float32. `sampling` are fields of GenerationDefaults, over the files' own. `memory_bytes` is
-    what a model may need at most; 0: the machine's memory.
+    what a model may need at most; 0: the machine's memory. `base` is the resource name of the
+    version that the files are an adapter to, and `base_dir` its folder.
     """
 
     files: dict[str, str]
@@ -44,6 +45,8 @@ class ImportSpec(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):
     dtype: Dtype | None = None
     sampling: dict[str, int | float] = {}
     memory_bytes: int = 0
+    base: str = ""
+    base_dir: str = ""
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True, tag="import-model"):

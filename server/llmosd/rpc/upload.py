@@ -9,9 +9,10 @@ from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import resources
 from llmosd.rpc.publishing import Publisher
 from llmosd.rpc.receiver import check_files, take_upload
+from llmosd.store.catalog import Catalog
 from llmosd.store.manifest import Dtype
-from llmosd.store.names import LIVE, model_name
-from llmosd.store.records import OperationRecord
+from llmosd.store.names import LIVE, ModelRef, model_name
+from llmosd.store.records import OperationRecord, VersionRecord
 from llmosd.store.run_events import ProgressEvent
 from llmosd.store.versions import Staging, VersionStore
 from llmosd.supervisor.job_runner import JobRunner
@@ -35,6 +36,7 @@ class Uploads:
     def __init__(
         self,
         publisher: Publisher,
+        catalog: Catalog,
         store: VersionStore,
         pool: ModelPool,
         operations: OperationManager,
@@ -42,6 +44,7 @@ class Uploads:
         max_bytes: int,
     ) -> None:
         self._publisher = publisher
+        self._catalog = catalog
         self._store = store
         self._pool = pool
         self._operations = operations
@@ -74,6 +77,7 @@ class Uploads:
 
     def _check(self, header: pb.UploadModelHeader) -> None:
         _default_sampling(header)
+        self._base(header)
         # The files, and what they become: quantized weights grow when they are converted.
         check_files(header, self._store.disk, self._max_bytes, "max_upload_bytes", times=2)
 
@@ -81,6 +85,7 @@ class Uploads:
         self, header: pb.UploadModelHeader, staging: Staging, report: Report
     ) -> bytes:
         """The operation: run the import job, publish what it made."""
+        base = self._base(header)
         spec = ImportSpec(
             files={file.name: str(staging.incoming / file.name) for file in header.files},
             format=_FORMATS[header.format],
@@ -89,6 +94,8 @@ class Uploads:
             source=header.source,
             dtype=_DTYPES.get(header.dtype) if header.HasField("dtype") else None,
             sampling=_default_sampling(header),
+            base=base.name if base else "",
+            base_dir=str(self._store.place(base.model_id, base.version)) if base else "",
         )
         try:
             result = await self._jobs.run(
@@ -97,6 +104,8 @@ class Uploads:
                 ImportResult,
                 lambda at: report(ProgressEvent(at.stage, at.completed, at.total, at.unit)),
             )
+            if base is not None:
+                self._catalog.resolve(ModelRef.parse(base.name))  # still there
             record = self._publisher.publish(
                 header.model_id, result.manifest, result.digest, result.byte_size, staging,
                 header.alias or LIVE,
@@ -104,6 +113,17 @@ class Uploads:
         finally:
             self._store.discard(staging)
         return resources.packed(resources.version(record, self._pool))
+
+    def _base(self, header: pb.UploadModelHeader) -> VersionRecord | None:
+        """What the files are an adapter to; raises InvalidField, ModelNotFound."""
+        if not header.base:
+            return None
+        if header.format != pb.MODEL_FORMAT_HUGGING_FACE:
+            raise InvalidField.of("header.format", "adapters come as the peft library writes them")
+        record = self._catalog.resolve(ModelRef.parse(header.base))
+        if self._store.manifest(record.model_id, record.version).adapter_base:
+            raise InvalidField.of("header.base", f"{record.name} is an adapter: merge it first")
+        return record
 
 
 def _default_sampling(header: pb.UploadModelHeader) -> dict[str, int | float]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from factory import tiny_gpt2, tiny_llama_folder
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.peft_files import peft_config
 from llmosd.architectures.trainable.lora import (
     adapters,
     adapters_off,
@@ -19,7 +20,6 @@ from llmosd.architectures.trainable.lora import (
     from_peft,
     merge,
     narrow_base,
-    peft_config,
     to_peft,
     unmerge,
 )
@@ -147,7 +147,7 @@ def test_peft_reads_our_files(saved, tmp_path):
         {n: w.contiguous() for n, w in to_peft(network).items()},
         folder / "adapter_model.safetensors",
     )
-    values = peft_config(network, tuple(targets), rank=4, alpha=8.0, dropout=0.0)
+    values = peft_config(network.config, tuple(targets), rank=4, alpha=8.0, dropout=0.0)
     (folder / "adapter_config.json").write_text(json.dumps(values))
     model = peft.PeftModel.from_pretrained(oracle, folder)
     ids = ids_of(network.config.vocab_size)
@@ -175,7 +175,7 @@ def test_a_head_in_pefts_files(tmp_path):
     folder.mkdir()
     tensors = {n: w.contiguous() for n, w in to_peft(network).items()}
     save_file(tensors, folder / "adapter_model.safetensors")
-    values = peft_config(network, TARGETS, rank=4, alpha=8.0, dropout=0.0)
+    values = peft_config(network.config, TARGETS, rank=4, alpha=8.0, dropout=0.0)
     (folder / "adapter_config.json").write_text(json.dumps(values))
     oracle = transformers.AutoModelForSequenceClassification.from_pretrained(
         source, num_labels=3, dtype=torch.float32

@@ -2,8 +2,8 @@
 
 import click
 
-from llmos_client.cli.durations import read_duration
 from llmos_client.cli.options import Command, Settings, pass_settings
+from llmos_client.cli.quantities import read_duration
 
 
 @click.command("gc", cls=Command)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from llmos_client.cli.completion import complete_model
 from llmos_client.cli.options import Command, Settings, pass_settings
 
 
@@ -20,11 +21,24 @@ from llmos_client.cli.options import Command, Settings, pass_settings
 @click.option(
     "--alias", default="", metavar="NAME", help="The new version's alias, as candidate; else live."
 )
+@click.option(
+    "--base",
+    default="",
+    metavar="MODEL",
+    shell_complete=complete_model,
+    help="What an adapter of the peft library changes.",
+)
 @pass_settings
 def command(
-    settings: Settings, path: Path, name: str | None, license_: str, dtype: str | None, alias: str
+    settings: Settings,
+    path: Path,
+    name: str | None,
+    license_: str,
+    dtype: str | None,
+    alias: str,
+    base: str,
 ) -> None:
-    """Install a .gguf file, or a folder as on the Hugging Face Hub."""
+    """Install a .gguf file, a folder as on the Hugging Face Hub, or an adapter as peft saves it."""
     from llmos_client.cli.install import Plan, install, print_installed
     from llmos_client.cli.progress import open_progress
     from llmos_client.fetch.folder import find_model_files
@@ -33,6 +47,10 @@ def command(
 
     began = time.monotonic()
     found = find_model_files(path)
+    if found.adapter and not base:
+        raise click.UsageError(f'"{path.name}" is an adapter: name the model it changes by --base')
+    if base and not found.adapter:
+        raise click.UsageError(f'"{path.name}" is no adapter of the peft library: leave out --base')
     model_id = check_model_id(name) if name else derive_model_id(path.resolve().name)
     with open_progress(quiet=settings.json) as progress, settings.client() as client:
         # Before the hashing, which takes a while: is anybody there?
@@ -40,6 +58,6 @@ def command(
         files = read_files(found.paths, progress)
         digest = f"#sha256:{files[0].sha256}" if found.format == "gguf" else ""
         source = f"file:{path.resolve().name}{digest}"
-        plan = Plan(model_id, files, found.format, license_, source, dtype, alias)
+        plan = Plan(model_id, files, found.format, license_, source, dtype, alias, base)
         version = install(client, plan, progress)
     print_installed(settings, version, began)

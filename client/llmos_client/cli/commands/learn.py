@@ -7,6 +7,7 @@ import click
 from llmos_client.cli.commands.train import read_settings
 from llmos_client.cli.completion import complete_dataset
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
+from llmos_client.cli.quantities import read_share
 
 
 @click.command("learn", cls=Command)
@@ -23,7 +24,9 @@ from llmos_client.cli.options import Command, Settings, model_argument, pass_set
     help="A setting of the training, as llmos train --settings lists them.",
 )
 @click.option("--replay", default="", shell_complete=complete_dataset, help="Rows to mix in.")
-@click.option("--replay-share", type=float, help="Of all rows; 0.3 by default.")
+@click.option(
+    "--replay-share", callback=read_share, metavar="SHARE", help="Of all rows; 0.3 by default."
+)
 @click.option(
     "--on",
     "evaluate_on",
@@ -32,7 +35,11 @@ from llmos_client.cli.options import Command, Settings, model_argument, pass_set
     help="What must not get worse; suites/anchors by default.",
 )
 @click.option(
-    "--max-regression", "max_metric_regression", type=float, help="As a share; 0.02 by default."
+    "--max-regression",
+    "max_metric_regression",
+    callback=read_share,
+    metavar="SHARE",
+    help="2% by default.",
 )
 @click.option("--promote", is_flag=True, help="Make the result live, where it holds.")
 @click.option("--min-rows", type=click.IntRange(1), help="Below which it waits; 20 by default.")

@@ -4,8 +4,8 @@ import time
 
 import click
 
-from llmos_client.cli.durations import read_duration
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
+from llmos_client.cli.quantities import read_duration
 
 
 @click.command("load", cls=Command)

@@ -6,23 +6,14 @@ import click
 
 from llmos_client.cli.completion import complete_dataset, complete_model
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
-
-
-def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read a share: 0.02 or 2%."""
-    if value is None:
-        return None
-    try:
-        return float(value[:-1]) / 100 if value.endswith("%") else float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value}: as 0.02, or 2%", ctx, param) from None
+from llmos_client.cli.quantities import read_share
 
 
 @click.command("optimize", cls=Command)
 @model_argument()
 @click.option("--quantize", type=click.Choice(["int8", "int4"]), help="Fewer bits per weight.")
-@click.option("--sparsity", callback=_share, metavar="SHARE", help="Weights that become zero.")
-@click.option("--neurons", callback=_share, metavar="SHARE", help="Inner neurons that go.")
+@click.option("--sparsity", callback=read_share, metavar="SHARE", help="Weights that become zero.")
+@click.option("--neurons", callback=read_share, metavar="SHARE", help="Inner neurons that go.")
 @click.option("--merge", is_flag=True, help="An adapter and its base become one version.")
 @click.option(
     "--average",
@@ -53,7 +44,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 @click.option(
     "--max-regression",
     "max_metric_regression",
-    callback=_share,
+    callback=read_share,
     metavar="SHARE",
     help="Keep nothing that is worse by more, as 2%.",
 )

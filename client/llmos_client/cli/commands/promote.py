@@ -1,9 +1,15 @@
 """llmos promote: let an alias mean another version, while requests run."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from llmos_client.cli.durations import read_duration
+from llmos_client.cli.conditions import read_conditions
 from llmos_client.cli.options import Command, Settings, model_argument, pass_settings
+from llmos_client.cli.quantities import read_duration
+
+if TYPE_CHECKING:
+    from llmos_client.promotions import GateCondition
 
 
 @click.command("promote", cls=Command)
@@ -26,6 +32,13 @@ from llmos_client.cli.options import Command, Settings, model_argument, pass_set
     help="Though a license, of the version or of what it was made from, restricts its use.",
 )
 @click.option(
+    "--require",
+    multiple=True,
+    metavar="CONDITION",
+    callback=read_conditions,
+    help="Beside what llmos gate set; repeatable.",
+)
+@click.option(
     "--probation",
     metavar="DURATION",
     callback=read_duration,
@@ -42,6 +55,7 @@ def command(
     keep_alive: float | None,
     dtype: str | None,
     allow_restricted_license: bool,
+    require: "tuple[GateCondition, ...]",
     probation: float | None,
     losses: int | None,
 ) -> None:
@@ -57,6 +71,7 @@ def command(
             keep_alive=keep_alive,
             dtype=dtype,
             allow_restricted_license=allow_restricted_license,
+            gate=require,
             probation=Probation(probation, losses),
             on_progress=progress,
         ).result()

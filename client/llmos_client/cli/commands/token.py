@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmos_client.cli.durations import read_duration
 from llmos_client.cli.options import Group, Settings, pass_settings
+from llmos_client.cli.quantities import read_duration
 
 if TYPE_CHECKING:
     from llmos_client.access import AccessToken

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llmosd.architectures.peft_files import PREFIX
 from llmosd.architectures.trainable.network import Network, linear_names
 from llmosd.architectures.trainable.parts import Linear
 from llmosd.errors import DataCorrupt, InvalidField
 
-_PREFIX = "base_model.model."
 _OFF: ContextVar[bool] = ContextVar("_OFF", default=False)
 
 
@@ -141,10 +141,10 @@ def to_peft(network: Network) -> dict[str, Tensor]:
     """The adapters' weights by the names of adapter_model.safetensors."""
     weights: dict[str, Tensor] = {}
     for name, module in adapters(network):
-        weights[f"{_PREFIX}{name}.lora_A.weight"] = module.lora_A.weight.detach()
-        weights[f"{_PREFIX}{name}.lora_B.weight"] = module.lora_B.weight.detach()
+        weights[f"{PREFIX}{name}.lora_A.weight"] = module.lora_A.weight.detach()
+        weights[f"{PREFIX}{name}.lora_B.weight"] = module.lora_B.weight.detach()
     if network.config.head != "language":
-        weights[f"{_PREFIX}score.weight"] = network.score.weight.detach()
+        weights[f"{PREFIX}score.weight"] = network.score.weight.detach()
     return weights
 
 
@@ -162,23 +162,3 @@ def from_peft(network: Network, weights: Mapping[str, Tensor]) -> None:
         if own[name].shape != weight.shape:
             raise DataCorrupt(f'adapter weight "{name}" has shape {tuple(weight.shape)}')
         own[name].copy_(weight)
-
-
-def peft_config(
-    network: Network, targets: tuple[str, ...], *, rank: int, alpha: float, dropout: float
-) -> dict[str, object]:
-    """adapter_config.json, with the fields that peft needs and no name of a base."""
-    classify = network.config.head != "language"
-    return {
-        "peft_type": "LORA",
-        "task_type": "SEQ_CLS" if classify else "CAUSAL_LM",
-        "base_model_name_or_path": None,
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": dropout,
-        "target_modules": sorted(targets),
-        "modules_to_save": ["score"] if classify else None,
-        "bias": "none",
-        "fan_in_fan_out": network.config.architecture == "gpt2",
-        "inference_mode": True,
-    }

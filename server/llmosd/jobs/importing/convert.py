@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from llmosd.architectures.families.table import parameter_count
+from llmosd.errors import InvalidModelFile
+from llmosd.jobs.importing.adapter import open_adapter
 from llmosd.jobs.importing.bounds import machine_memory
 from llmosd.jobs.importing.gguf import open_gguf
 from llmosd.jobs.importing.hugging_face import open_hugging_face
@@ -19,21 +21,21 @@ from llmosd.jobs.importing.weights import ITEM_BYTES
 from llmosd.jobs.importing.writer import write_weights
 from llmosd.jobs.messages import ImportResult, ImportSpec, ModelFormat
 from llmosd.progress import Progress
-from llmosd.store.files import open_regular, sync_folder, write_durably
+from llmosd.store.files import open_regular
 from llmosd.store.manifest import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
     CARD,
     CHAT_TEMPLATE,
     CONFIG,
     GENERATION,
-    MANIFEST,
     TOKENIZER,
     WEIGHTS,
     Dtype,
-    FileEntry,
     Manifest,
-    digest_of,
     encode_json,
 )
+from llmosd.store.version_folder import finish_version
 
 STAGE_READ, STAGE_WEIGHTS = "read", "weights"
 _HASH_CHUNK = 1 << 20
@@ -58,18 +60,23 @@ def import_model(spec: ImportSpec, progress: Progress) -> ImportResult:
         os.close(open_regular(path.parent, path.name))
     refuse_foreign_formats(files)
     memory_bytes = spec.memory_bytes or machine_memory()
-    with _READERS[spec.format](files, memory_bytes) as source:
+    with _open(spec, files, memory_bytes) as source:
         lineage = {"format": spec.format} | _digests(files, progress)
         small = _small_files(source, spec)
-        entries = {WEIGHTS: write_weights(output / WEIGHTS, source.weights, spec.dtype, progress)}
-        for name, data in small.items():
-            entries[name] = _write(output, name, data)
-        manifest = _manifest(spec, source, entries, lineage)
-    data = encode_json(manifest)
-    _write(output, MANIFEST, data)
-    sync_folder(output)
-    size = len(data) + sum(entry.bytes for entry in entries.values())
-    return ImportResult(digest=digest_of(data), manifest=manifest, byte_size=size)
+        name = WEIGHTS if source.adapter is None else ADAPTER_WEIGHTS
+        weights = {name: write_weights(output / name, source.weights, spec.dtype, progress)}
+        manifest = _manifest(spec, source, lineage)
+    return ImportResult(**finish_version(output, manifest, weights, small)._asdict())
+
+
+def _open(
+    spec: ImportSpec, files: Mapping[str, Path], memory_bytes: int
+) -> AbstractContextManager[Source]:
+    if spec.base:
+        return open_adapter(files, Path(spec.base_dir), memory_bytes)
+    if ADAPTER_CONFIG in files:
+        raise InvalidModelFile(f"{ADAPTER_CONFIG} is an adapter's: name the version of its base")
+    return _READERS[spec.format](files, memory_bytes)
 
 
 def _small_files(source: Source, spec: ImportSpec) -> dict[str, bytes]:
@@ -81,12 +88,12 @@ def _small_files(source: Source, spec: ImportSpec) -> dict[str, bytes]:
     }
     if source.chat_template is not None:
         files[CHAT_TEMPLATE] = source.chat_template.encode()
+    if source.adapter is not None:
+        files[ADAPTER_CONFIG] = encode_json(source.adapter)
     return files
 
 
-def _manifest(
-    spec: ImportSpec, source: Source, entries: dict[str, FileEntry], lineage: dict[str, str]
-) -> Manifest:
+def _manifest(spec: ImportSpec, source: Source, lineage: dict[str, str]) -> Manifest:
     config = source.config
     return Manifest(
         architecture=config.architecture,
@@ -99,8 +106,9 @@ def _manifest(
         source=spec.source,
         chat=source.chat_template is not None,
         create_time=datetime.now(UTC),
-        files=entries,
+        files={},
         lineage=lineage,
+        adapter_base=spec.base,
     )
 
 
@@ -115,8 +123,9 @@ def _main_dtype(source: Source) -> Dtype:
 
 def _card(source: Source, spec: ImportSpec) -> str:
     config = source.config
+    what = f"An adapter to {spec.base}" if spec.base else f"A {config.family} model"
     lines = [
-        f"# A {config.family} model",
+        f"# {what}",
         "",
         (
             f"{parameter_count(config):,} parameters, {config.num_layers} layers, context of "
@@ -145,8 +154,3 @@ def _digests(files: Mapping[str, Path], progress: Progress) -> dict[str, str]:
                 progress.report("digest", done, total, "bytes")
         digests[name] = f"sha256:{digest.hexdigest()}"
     return digests
-
-
-def _write(folder: Path, name: str, data: bytes) -> FileEntry:
-    write_durably(folder, name, data)
-    return FileEntry(len(data), hashlib.sha256(data).hexdigest())

@@ -13,7 +13,10 @@ _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,255}")
 
 
 class Source(NamedTuple):
-    """A model in our own words. `tokenizer` is tokenizer.json; `license` is "" where unknown."""
+    """A model in our own words. `tokenizer` is tokenizer.json; `license` is "" where unknown.
+
+    `adapter` is adapter_config.json, where the weights are those of an adapter.
+    """
 
     config: ModelConfig
     weights: dict[str, Weight]
@@ -21,6 +24,7 @@ class Source(NamedTuple):
     generation: GenerationDefaults
     chat_template: str | None
     license: str
+    adapter: dict[str, object] | None = None
 
 
 def checked_template(template: object) -> str | None:

@@ -1,6 +1,5 @@
 """The job that optimizes: a version's folder in, another one's out."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,6 @@ from llmosd.jobs.training.checkpoint import check_disk, save_tensors
 from llmosd.progress import Progress
 from llmosd.quantizers.registry import QUANTIZERS
 from llmosd.quantizers.stored import read_stored, to_stored
-from llmosd.store.files import sync_folder, write_durably
 from llmosd.store.manifest import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -34,13 +32,12 @@ from llmosd.store.manifest import (
     MANIFEST,
     TOKENIZER,
     WEIGHTS,
-    FileEntry,
     KeptDtype,
     Manifest,
     decode_manifest,
-    digest_of,
     encode_json,
 )
+from llmosd.store.version_folder import finish_version
 
 _COPIED = (TOKENIZER, GENERATION, CHAT_TEMPLATE)
 
@@ -181,24 +178,15 @@ def _listed(spec: OptimizeSpec) -> str:
 def _written(spec: OptimizeSpec, before: Manifest, made: _Made) -> Optimized:
     source, folder = Path(spec.source), Path(spec.output)
     check_disk(folder, sum(each.nbytes for each in made.tensors.values()))
-    entries = {WEIGHTS: save_tensors(folder / WEIGHTS, made.tensors)}
+    weights = {WEIGHTS: save_tensors(folder / WEIGHTS, made.tensors)}
     small = {name: (source / name).read_bytes() for name in _COPIED if (source / name).exists()}
     small[CONFIG] = encode_json(made.config)
     small[CARD] = _card(spec, before, made, source).encode()
-    for name, data in small.items():
-        write_durably(folder, name, data)
-        entries[name] = FileEntry(len(data), hashlib.sha256(data).hexdigest())
-    manifest = _manifest(spec, before, made, entries)
-    text = encode_json(manifest)
-    write_durably(folder, MANIFEST, text)
-    sync_folder(folder)
-    size = len(text) + sum(entry.bytes for entry in entries.values())
-    return Optimized(digest=digest_of(text), manifest=manifest, byte_size=size, report=made.report)
+    done = finish_version(folder, _manifest(spec, before, made), weights, small)
+    return Optimized(**done._asdict(), report=made.report)
 
 
-def _manifest(
-    spec: OptimizeSpec, before: Manifest, made: _Made, entries: dict[str, FileEntry]
-) -> Manifest:
+def _manifest(spec: OptimizeSpec, before: Manifest, made: _Made) -> Manifest:
     lineage = {
         "base": spec.name,
         "base_digest": spec.digest,
@@ -217,7 +205,7 @@ def _manifest(
         source=before.source,
         chat=before.chat,
         create_time=datetime.now(UTC),
-        files=entries,
+        files={},
         lineage={name: value for name, value in lineage.items() if value},
     )
 

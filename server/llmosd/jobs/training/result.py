@@ -1,6 +1,5 @@
 """From a trained network to a version folder, as store.manifest describes it."""
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +8,12 @@ import msgspec
 from torch import Tensor
 
 from llmosd.architectures.families.table import parameter_count
-from llmosd.architectures.trainable.lora import adapters, merge, peft_config, to_peft
+from llmosd.architectures.peft_files import peft_config
+from llmosd.architectures.trainable.lora import adapters, merge, to_peft
 from llmosd.architectures.trainable.network import Network
 from llmosd.jobs.specs import TrainSpec
 from llmosd.jobs.training.card import card
 from llmosd.jobs.training.checkpoint import RunState, check_disk, save_tensors
-from llmosd.store.files import sync_folder, write_durably
 from llmosd.store.manifest import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -22,14 +21,13 @@ from llmosd.store.manifest import (
     CHAT_TEMPLATE,
     CONFIG,
     GENERATION,
-    MANIFEST,
     TOKENIZER,
     WEIGHTS,
-    FileEntry,
     Manifest,
     digest_of,
     encode_json,
 )
+from llmosd.store.version_folder import Written, finish_version
 
 
 class ModelFiles(NamedTuple):
@@ -42,14 +40,6 @@ class ModelFiles(NamedTuple):
     generation: bytes
     chat_template: bytes | None = None
     prompts: tuple[list[int], ...] = ()
-
-
-class Written(NamedTuple):
-    """The filled folder: "sha256:…" of its manifest.json, the manifest, bytes of all files."""
-
-    digest: str
-    manifest: Manifest
-    byte_size: int
 
 
 def write_result(
@@ -68,16 +58,9 @@ def write_result(
     tensors = to_peft(network) if adapted else whole_weights(network)
     check_disk(folder, sum(each.nbytes for each in tensors.values()))
     name = ADAPTER_WEIGHTS if adapted else WEIGHTS
-    entries = {name: save_tensors(folder / name, tensors)}
-    for small, data in _small_files(network, spec, files, run, adapted=adapted).items():
-        write_durably(folder, small, data)
-        entries[small] = FileEntry(len(data), hashlib.sha256(data).hexdigest())
-    manifest = _manifest(network, spec, files, entries, adapted=adapted)
-    text = encode_json(manifest)
-    write_durably(folder, MANIFEST, text)
-    sync_folder(folder)
-    size = len(text) + sum(entry.bytes for entry in entries.values())
-    return Written(digest_of(text), manifest, size)
+    weights = {name: save_tensors(folder / name, tensors)}
+    small = _small_files(network, spec, files, run, adapted=adapted)
+    return finish_version(folder, _manifest(network, spec, files, adapted=adapted), weights, small)
 
 
 def whole_weights(network: Network) -> dict[str, Tensor]:
@@ -99,20 +82,13 @@ def _small_files(
     if adapted:
         lora = spec.lora
         values = peft_config(
-            network, lora.targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout
+            network.config, lora.targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout
         )
         out[ADAPTER_CONFIG] = msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
     return out
 
 
-def _manifest(
-    network: Network,
-    spec: TrainSpec,
-    files: ModelFiles,
-    entries: dict[str, FileEntry],
-    *,
-    adapted: bool,
-) -> Manifest:
+def _manifest(network: Network, spec: TrainSpec, files: ModelFiles, *, adapted: bool) -> Manifest:
     config = network.config
     lineage = {
         "dataset": spec.dataset_name,
@@ -133,7 +109,7 @@ def _manifest(
         source="",
         chat=files.chat_template is not None,
         create_time=datetime.now(UTC),
-        files=entries,
+        files={},
         lineage={name: value for name, value in lineage.items() if value},
         adapter_base=spec.base if adapted else "",
     )

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.table import parameter_count
-from llmosd.architectures.trainable.lora import add_adapters, peft_config, to_peft
+from llmosd.architectures.peft_files import peft_config
+from llmosd.architectures.trainable.lora import add_adapters, to_peft
 from llmosd.architectures.trainable.network import linear_names
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
 from llmosd.errors import FeatureUnavailable, InvalidField
@@ -207,7 +208,7 @@ def test_an_adapter_becomes_part_of_its_base(tmp_path):
                 parameter.normal_(generator=torch.Generator().manual_seed(len(name)))
     with torch.no_grad():
         expected = network.eval()(IDS, (len(IDS),)) @ network.head.T
-    told = peft_config(network, targets, rank=4, alpha=8.0, dropout=0.0)
+    told = peft_config(network.config, targets, rank=4, alpha=8.0, dropout=0.0)
     adapter = version(tmp_path / "a", network, adapter=told, base="models/m/versions/1")
     output, result = made(tmp_path, adapter, Merge(), base=str(base))
     assert torch.allclose(logits(output, IDS), expected, atol=1e-4)
