@@ -10,6 +10,10 @@ from benchmarks.process import ROOT, PeerFailed
 
 FOLDER = ROOT / "build" / "bench-env"
 _TORCH = "torch==2.13.0"
+# Its AMX blocks end the process in llama_decode (ggml-org/llama.cpp#20824, 0.3.36 included): where
+# the processor has AMX, it is built for everything but that.
+_WITHOUT_AMX = ["AVX", "AVX2", "FMA", "F16C", "BMI2"]
+_WITHOUT_AMX += ["AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16"]
 # By the first part of a peer's name: what pip is told, step by step.
 STEPS: dict[str, tuple[tuple[str, ...], ...]] = {
     # Its wheel is built here, for this processor: minutes, and a C++ compiler.
@@ -41,7 +45,7 @@ def python_of(peer: str) -> str:
             _run([sys.executable, "-m", "venv", str(folder)], output, log)
             for verb, *rest in STEPS[kind]:
                 options = _index() if verb == "install" else []
-                _run([str(python), "-m", "pip", verb, *options, *rest], output, log)
+                _run([str(python), "-m", "pip", verb, *options, *rest], output, log, _build(kind))
         done.touch()
     return str(python)
 
@@ -52,7 +56,20 @@ def _index() -> list[str]:
     return ["--extra-index-url", index] if index else []
 
 
-def _run(command: list[str], output: IO[str], log: Path) -> None:
-    done = subprocess.run(command, check=False, stdout=output, stderr=subprocess.STDOUT)
+def _build(kind: str) -> dict[str, str]:
+    """What a build of the peer is told; without anything it is made for this processor."""
+    if kind != "llama.cpp" or "amx_int8" not in Path("/proc/cpuinfo").read_text().split():
+        return {}
+    options = ["-DGGML_NATIVE=OFF", *(f"-DGGML_{each}=ON" for each in _WITHOUT_AMX)]
+    return {"CMAKE_ARGS": " ".join(options)}
+
+
+def _run(
+    command: list[str], output: IO[str], log: Path, environment: dict[str, str] | None = None
+) -> None:
+    done = subprocess.run(
+        command, check=False, stdout=output, stderr=subprocess.STDOUT,
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
     if done.returncode:
         raise PeerFailed(f"its environment could not be made; see {log.relative_to(ROOT)}")

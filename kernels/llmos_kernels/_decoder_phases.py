@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from llmos_kernels._jit import LANES, exp32, inlined, kernel
+from llmos_kernels._jit import LANES, address, exp32, inlined, kernel
 from llmos_kernels._products import PANEL
 from llmos_kernels._team import barrier, begin_phase, claim
 from llmos_kernels.attention import attend_tile, place_head
 from llmos_kernels.norm import normalize
-from llmos_kernels.quantize import quantize_row
-from llmos_kernels.quantized_linear import MAX_ROWS, multiply_tile
+from llmos_kernels.quantize import GROUP, quantize_group, quantize_row
+from llmos_kernels.quantized_linear import MAX_ROWS, PIECE_ROWS, multiply_tile
 
 OWN_ROWS = 4
-# What `project` does with a product.
-STORE, ADD, GATE = 0, 1, 2
-# Rows of a product that are one piece of work: the panel is read once for all of them.
-_PIECE_ROWS = 8 * MAX_ROWS
+# What `project` does with a product. GATE_QUANTIZE saves writing numbers which the next product
+# would read from the other threads' caches.
+STORE, ADD, GATE, GATE_QUANTIZE = 0, 1, 2, 3
 
 
 @kernel
@@ -83,30 +82,52 @@ def normalize_rows(team: Any, rows: Any, weight: Any, eps: Any) -> None:
 
 @kernel
 def project(
-    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any
-) -> None:
-    """X @ weight.T + bias, put into `out` as `finish` says: STORE, ADD or GATE."""
+    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any,
+    quantized: Any,
+) -> None:  # fmt: skip
+    """X @ weight.T + bias, put into `out` as `finish` says; GATE_QUANTIZE into `quantized`."""
     tile = np.empty((MAX_ROWS, PANEL), np.float32)
-    rows, phase = out.shape[0], begin_phase(team)
-    chunks = -(-rows // _PIECE_ROWS)
+    gated = np.empty((PIECE_ROWS, GROUP), np.float32)
+    rows, panels, phase = out.shape[0], np.int64(packed.shape[0]), begin_phase(team)
+    chunks = -(-rows // PIECE_ROWS)
+    together = np.int64(GROUP // LANES if finish == GATE_QUANTIZE else 1)
     while True:
-        start, end = claim(team, phase, chunks * packed.shape[0])
+        start, end = claim(team, phase, chunks * -(-panels // together))
         if start >= end:
             break
         for piece in range(start, end):
-            panel, row = piece // chunks, np.int64(piece % chunks * _PIECE_ROWS)
-            stop = min(row + _PIECE_ROWS, np.int64(rows))
-            while row < stop:
-                count = multiply_tile(x, base + row, stop - row, packed, scales, panel, tile)
-                if bias.shape[0] > 0:
-                    for at in range(count):
-                        for lane in range(PANEL):
-                            tile[at, lane] += bias[panel * PANEL + lane]
-                if finish == GATE:
-                    _gate(tile, panel, out[row : row + count])
-                else:
-                    _put(tile, panel, out[row : row + count], finish == ADD)
-                row += count
+            group, first = np.int64(piece // chunks), np.int64(piece % chunks * PIECE_ROWS)
+            stop = min(first + PIECE_ROWS, np.int64(rows))
+            past = min((group + 1) * together, panels)
+            if past < (group + 1) * together:  # the last group is not whole
+                gated[:] = np.float32(0.0)
+            part = gated[: stop - first] if finish == GATE_QUANTIZE else out[first:stop]
+            for panel in range(group * together, past):
+                place = panel - group * together if finish == GATE_QUANTIZE else panel
+                _panel(x, base + first, packed, scales, bias, panel, tile, finish, place, part)
+            if finish == GATE_QUANTIZE:
+                for row in range(first, stop):
+                    quantize_group(address(gated, (row - first) * GROUP), row, group, quantized)
+
+
+@inlined
+def _panel(
+    x: Any, first: Any, packed: Any, scales: Any, bias: Any, panel: Any, tile: Any, finish: Any,
+    place: Any, out: Any,
+) -> None:  # fmt: skip
+    """A panel's product with as many rows as `out` has, into its columns of panel `place`."""
+    row, rows = np.int64(0), np.int64(out.shape[0])
+    while row < rows:
+        count = multiply_tile(x, first + row, rows - row, packed, scales, panel, tile)
+        if bias.shape[0] > 0:
+            for at in range(count):
+                for lane in range(PANEL):
+                    tile[at, lane] += bias[panel * PANEL + lane]
+        if finish >= GATE:
+            _gate(tile, place, out[row : row + count])
+        else:
+            _put(tile, place, out[row : row + count], finish == ADD)
+        row += count
 
 
 @inlined
@@ -130,11 +151,12 @@ def _gate(tile: Any, panel: Any, out: Any) -> None:
 
 
 @kernel
-def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any) -> None:
-    """Norm of heads, rotation, store, attention."""
+def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any, attended: Any) -> Any:
+    """Norm of heads, rotation, store, attention; whether the result is in `attended` already."""
     keys, values = rows.keys[layer], rows.values[layer]
     qkv, kv_heads = buffers.qkv, keys.shape[1]
     count = rows.positions.shape[0]
+    quantized = count > OWN_ROWS and keys.shape[2] % GROUP == 0
     alone = rows.tables.shape[0] == count  # no row sees another row of this step
     if not alone:
         phase = begin_phase(team)
@@ -159,6 +181,19 @@ def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any) -> None
                 qkv, keys, values, rows.tables, tile, source, rows.positions, network.window,
                 buffers.mixed,
             )  # fmt: skip
+            if quantized:
+                _quantize_heads(buffers.mixed, tile, source, kv_heads, attended)
+    return quantized
+
+
+@inlined
+def _quantize_heads(mixed: Any, tile: Any, source: Any, kv_heads: Any, out: Any) -> None:
+    """Those of a tile's rows that read key head `source`, while they are in this thread's cache."""
+    size = np.int64(mixed.shape[1] // kv_heads * mixed.shape[2])
+    for row in range(tile[0], tile[0] + tile[1]):
+        for group in range(source * size // GROUP, (source + 1) * size // GROUP):
+            at = address(mixed, np.int64(row) * mixed.shape[1] * mixed.shape[2] + group * GROUP)
+            quantize_group(at, row, group, out)
 
 
 @inlined

@@ -1,15 +1,19 @@
 """Sums of four products of bytes, the inner step of every quantized matrix product.
 
 Which instruction does it is a table: AVX512-VNNI where the processor has it, plain vector code,
-from which LLVM makes what NEON or SSE offer, elsewhere; AVX2 has blocks of its own, see
-`_products_avx2`. All are exact, so bits agree.
+from which LLVM makes what NEON or SSE offer, elsewhere; AVX2 and AMX have blocks of their own, see
+`_products_avx2` and `_products_amx`. All are exact, so bits agree.
 """
 
+import ctypes
 import os
+import platform
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
 from numba.core import cgutils
 
@@ -18,6 +22,8 @@ from llmos_kernels._jit import LANES
 BYTES = ir.VectorType(ir.IntType(8), 4 * LANES)
 WORDS = ir.VectorType(ir.IntType(32), LANES)
 _HALVES = ir.VectorType(ir.IntType(16), 2 * LANES)
+
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 
 Dot = Callable[[Any, Any, Any, Any], Any]
 
@@ -61,7 +67,7 @@ DOTS: dict[str, Dot] = {"avx512-vnni": _vnni, "plain": _plain}
 
 
 def choose_dot() -> str:
-    """The fastest of "avx512-vnni", "avx2" and "plain" here; LLMOS_DOT overrides it."""
+    """The fastest of "amx", "avx512-vnni", "avx2" and "plain" here; LLMOS_DOT overrides it."""
     features = llvm.get_host_cpu_features()
 
     def has(*names: str) -> bool:
@@ -70,4 +76,20 @@ def choose_dot() -> str:
     best = "avx512-vnni" if has("avx512vnni") else "plain"
     if best == "plain" and has("avx2", "fma", "f16c"):
         best = "avx2"
-    return os.environ.get("LLMOS_DOT") or best
+    if best == "avx512-vnni" and has("amx-int8", "amx-tile"):
+        best = "amx"
+    chosen = os.environ.get("LLMOS_DOT") or best
+    if chosen == "amx" and not _may_use_tiles():
+        # Nor may it find code in the cache that a process compiled which was allowed to.
+        config: Any = numba.config  # its settings are not annotated
+        config.CPU_FEATURES = features.flatten().replace("+amx", "-amx")
+        chosen = "avx512-vnni"
+    return chosen
+
+
+def _may_use_tiles() -> bool:
+    """Ask Linux for the tiles' registers, for every thread (Documentation/arch/x86/xstate.rst)."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0)

@@ -92,6 +92,7 @@ class Dots:
     """Products by one instruction of DOTS."""
 
     max_rows = 6  # with their int32 and float32 totals, all that 32 registers hold
+    matrix_rows = 0  # see _products_amx
 
     def __init__(self, dot: str) -> None:
         self._dot = DOTS[dot]

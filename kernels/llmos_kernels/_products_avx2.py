@@ -37,6 +37,7 @@ class Avx2:
     """Products by AVX2, FMA and F16C."""
 
     max_rows = 2
+    matrix_rows = 0  # see _products_amx
 
     def int8(self, builder: Any, rows: int, where: list[Any]) -> None:
         """Emit a block of an int8 panel."""

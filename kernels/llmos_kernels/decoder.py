@@ -131,14 +131,16 @@ def _walk_head(
     quantized = borrowed(quantized)
     base = phases.quantize(team, hidden, quantized)
     no_bias = np.empty(0, np.float32)
-    phases.project(team, quantized, base, packed, scales, no_bias, phases.STORE, logits)
+    phases.project(team, quantized, base, packed, scales, no_bias, phases.STORE, logits, quantized)
 
 
 @inlined
-def _apply(team: Any, x: Any, base: Any, weights: Any, layer: Any, finish: Any, out: Any) -> None:
+def _apply(
+    team: Any, x: Any, base: Any, weights: Any, layer: Any, finish: Any, out: Any, quantized: Any
+) -> None:
     """A projection of one layer."""
     packed, scales, bias = weights.packed[layer], weights.scales[layer], weights.bias[layer]
-    phases.project(team, x, base, packed, scales, bias, finish, out)
+    phases.project(team, x, base, packed, scales, bias, finish, out, quantized)
 
 
 @kernel
@@ -157,18 +159,20 @@ def _walk(
     for layer in range(layers):
         norm = network.norms[2 * layer]
         base = phases.normalize_and_quantize(team, hidden, norm, eps, normed)
-        _apply(team, normed, base, qkv, layer, phases.STORE, heads)
+        _apply(team, normed, base, qkv, layer, phases.STORE, heads, gated)
         barrier(team)
-        phases.attend(team, network, layer, rows, buffers)
+        done = phases.attend(team, network, layer, rows, buffers, attended)
         barrier(team)
-        base = phases.quantize(team, mixed, attended)
-        _apply(team, attended, base, output, layer, phases.ADD, hidden)
+        base = np.int64(0) if done else phases.quantize(team, mixed, attended)
+        _apply(team, attended, base, output, layer, phases.ADD, hidden, gated)
         barrier(team)
         norm = network.norms[2 * layer + 1]
         base = phases.normalize_and_quantize(team, hidden, norm, eps, normed)
-        _apply(team, normed, base, gate_up, layer, phases.GATE, inner)
+        few = count <= OWN_ROWS
+        finish = phases.GATE if few else phases.GATE_QUANTIZE
+        _apply(team, normed, base, gate_up, layer, finish, inner, gated)
         barrier(team)
-        base = phases.quantize(team, inner, gated)
-        _apply(team, gated, base, down, layer, phases.ADD, hidden)
+        base = phases.quantize(team, inner, gated) if few else np.int64(0)
+        _apply(team, gated, base, down, layer, phases.ADD, hidden, gated)
         barrier(team)
     phases.normalize_rows(team, hidden, network.norms[2 * layers], eps)

@@ -56,16 +56,21 @@ def quantized_rows(rows: int, features: int) -> Quantized:
 @inlined
 def quantize_row(values: Any, row: Any, out: Any) -> None:
     """Quantize `values` (padded,) float32, contiguous, zero in its padding, into a row of `out`."""
-    groups = values.shape[0] // GROUP
-    for group in range(groups):
-        _quantize_group(
-            address(values, group * GROUP),
-            address(out.numbers, row * out.numbers.shape[1] + group * GROUP),
-            address(out.pairs, row * out.pairs.shape[1] + group * GROUP),
-            address(out.scales, row * out.scales.shape[1] + group),
-            address(out.offsets, row * out.offsets.shape[1] + group),
-            address(out.sums, row * out.sums.shape[1] + 2 * group),
-        )
+    for group in range(values.shape[0] // GROUP):
+        quantize_group(address(values, group * GROUP), row, group, out)
+
+
+@inlined
+def quantize_group(values: Any, row: Any, group: Any, out: Any) -> None:
+    """Quantize the GROUP floats at the address `values` into a group of a row of `out`."""
+    _quantize_group(
+        values,
+        address(out.numbers, row * out.numbers.shape[1] + group * GROUP),
+        address(out.pairs, row * out.pairs.shape[1] + group * GROUP),
+        address(out.scales, row * out.scales.shape[1] + group),
+        address(out.offsets, row * out.offsets.shape[1] + group),
+        address(out.sums, row * out.sums.shape[1] + 2 * group),
+    )
 
 
 @intrinsic

@@ -23,17 +23,22 @@ from numpy.typing import NDArray
 from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import LANES, address, inlined, parallel_kernel
 from llmos_kernels._products import DEEP, INT4_WORDS, PANEL, PARTS, Dots
+from llmos_kernels._products_amx import Amx
 from llmos_kernels._products_avx2 import Avx2
 from llmos_kernels.quantize import GROUP, HALF, Quantized
 
 PRODUCTS: dict[str, Any] = {
+    "amx": Amx(),
     "avx512-vnni": Dots("avx512-vnni"),
     "avx2": Avx2(),
     "plain": Dots("plain"),
 }
 """How products are computed, by instruction: see `_dot`."""
 _PRODUCT = PRODUCTS[choose_dot()]
-MAX_ROWS = _PRODUCT.max_rows
+_VECTOR_ROWS = _PRODUCT.max_rows
+MAX_ROWS = max(_VECTOR_ROWS, _PRODUCT.matrix_rows)
+PIECE_ROWS = 2 * _PRODUCT.matrix_rows or 8 * _VECTOR_ROWS
+"""Rows of a product that are one piece of work: the panel is read once for all of them."""
 
 
 def pack_int8(numbers: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -109,13 +114,16 @@ def multiply_tile(
         address(packed, panel * packed.shape[1]),
         address(scales, panel * PANEL), address(tile, 0), groups,
     )  # fmt: skip
-    if rows >= MAX_ROWS:
+    many = _matrix(packed, where, rows)
+    if many > 0:
+        return many
+    if rows >= _VECTOR_ROWS:
         _rows_max(packed, where)
-        return MAX_ROWS
-    if MAX_ROWS > 4 and rows >= 4:
+        return _VECTOR_ROWS
+    if _VECTOR_ROWS > 4 and rows >= 4:
         _rows_4(packed, where)
         return 4
-    if MAX_ROWS > 2 and rows >= 2:
+    if _VECTOR_ROWS > 2 and rows >= 2:
         _rows_2(packed, where)
         return 2
     _rows_1(packed, where)
@@ -138,4 +146,31 @@ def _row_block(num_rows: int, product: Any) -> Any:
     return multiply
 
 
-_rows_1, _rows_2, _rows_4, _rows_max = (_row_block(n, _PRODUCT) for n in (1, 2, 4, MAX_ROWS))
+_rows_1, _rows_2, _rows_4, _rows_max = (_row_block(n, _PRODUCT) for n in (1, 2, 4, _VECTOR_ROWS))
+
+
+def _matrix_block(product: Any) -> Any:
+    """An intrinsic for as many rows as a matrix unit takes at once: returns how many it did, or 0.
+
+    0 where there are fewer, or no such unit, or none for the format.
+    """
+
+    @intrinsic
+    def multiply(_context: Any, packed: Any, where: Any, _rows: Any) -> Any:
+        most = product.matrix_rows if packed.dtype == types.uint8 else 0
+
+        def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            word = ir.IntType(64)
+            if not most:
+                return word(0)
+            enough = builder.icmp_signed(">=", arguments[2], word(most))
+            with builder.if_then(enough):
+                product.matrix(builder, cgutils.unpack_tuple(builder, arguments[1]))
+            return builder.select(enough, word(most), word(0))
+
+        return types.int64(packed, where, types.int64), codegen
+
+    return multiply
+
+
+_matrix = _matrix_block(_PRODUCT)

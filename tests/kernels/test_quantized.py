@@ -1,17 +1,20 @@
 """Activations and weights of few bits against their twins, on every path a processor may take."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from llmos_kernels import _products_amx, reference
 from llmos_kernels import quantized_linear as module
-from llmos_kernels import reference
 from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import address, kernel
 from llmos_kernels.quantize import HALF, PAIRED, quantize_row, quantized_rows
 from llmos_kernels.quantized_linear import PANEL, PRODUCTS, pack_int4, pack_int8, quantized_linear
 
 SHAPES = [(576, 576), (100, 128), (3, 64), (33, 192)]
-ROWS = [1, 2, 3, 5, 6, 13]
+ROWS = [1, 2, 3, 5, 6, 13, 32, 45, 70]
 
 
 @kernel
@@ -61,8 +64,8 @@ def paired(numbers):
 
 
 def runs_here(name):
-    """Every processor that has VNNI has AVX2, too."""
-    order = ["plain", "avx2", "avx512-vnni"]
+    """Every processor that has VNNI has AVX2, too, and those with AMX have VNNI."""
+    order = ["plain", "avx2", "avx512-vnni", "amx"]
     return order.index(name) <= order.index(choose_dot())
 
 
@@ -152,3 +155,44 @@ def test_a_wrong_twin_would_show():
     expected = reference.quantized_linear(reference.quantize(x), values)
     out = run(quantized(x), packed, columns, 100)
     assert np.abs(out - expected).max() > 2e-6 * np.abs(expected).max()
+
+
+DENIED = """
+import ctypes, numba
+from llmos_kernels import _dot
+class Libc:
+    def __init__(self, name): pass
+    def syscall(self, *arguments): return -1
+ctypes.CDLL = Libc
+print(_dot.choose_dot(), "+amx" in (numba.config.CPU_FEATURES or ""))
+"""
+
+
+@pytest.mark.skipif(choose_dot() != "amx", reason="the processor has no AMX, or LLMOS_DOT is set")
+def test_without_permission():
+    """Where Linux does not give the tiles, vectors are used, and no code that was cached for tiles."""
+    done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "avx512-vnni False\n"), done.stderr
+
+
+@pytest.mark.skipif(choose_dot() != "amx", reason="the processor has no AMX, or LLMOS_DOT is set")
+def test_many_rows_go_to_the_tiles(monkeypatch):
+    """The control of the tests above: a block that adds nothing up gives other bits."""
+    x = normal(32, 128)
+    packed, columns, _ = int8_weights(64, 128)
+    wanted = run(quantized(x), packed, columns, 64)
+    monkeypatch.setattr(_products_amx._Tiles, "_add_up", lambda *_: None)
+
+    @kernel
+    def broken(x, packed, columns, tile):
+        where = (
+            address(x.numbers, 0), address(x.pairs, 0), address(x.scales, 0), address(x.offsets, 0),
+            address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
+            x.scales.shape[1],
+        )  # fmt: skip
+        return block(packed, where, len(x.numbers))
+
+    block = module._matrix_block(PRODUCTS["amx"])
+    tile = np.full((32, PANEL), np.nan, np.float32)
+    assert broken(quantized(x), packed, columns, tile) == 32
+    assert not (tile == wanted[:, :PANEL]).any()
