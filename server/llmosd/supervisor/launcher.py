@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from llmosd.ipc.messages import FromEngine
 
 _ENGINE = "llmosd.engine"
 _SPIN_ROUNDS = "3000"
+_CALM_SECONDS, _LATEST_SECONDS = 1.0, 30.0
 
 
 class Launcher(Protocol):
@@ -22,8 +24,8 @@ class Launcher(Protocol):
     async def launch(self, name: str) -> Child:
         """Start an engine that waits for its LoadEngine frame."""
 
-    def prepare(self) -> None:
-        """Make the next launch quick, if that can be done beforehand."""
+    def prepare(self, busy: Callable[[], bool] | None = None) -> None:
+        """Make the next launch quick, if that can be done beforehand; not while `busy`."""
 
     async def release(self) -> None:
         """Give back what `prepare` holds."""
@@ -44,10 +46,11 @@ class LocalLauncher:
         self._threads = threads
         self._keep_spare = keep_spare
         self._spare: asyncio.Task[Child] | None = None
+        self._begun = False
 
     async def launch(self, name: str) -> Child:
         """Start an engine that waits for its LoadEngine frame."""
-        spare, self._spare = self._spare, None
+        spare = self._take()
         if spare is not None:
             with contextlib.suppress(OSError):  # it could not be started
                 child = await spare
@@ -57,14 +60,15 @@ class LocalLauncher:
                 await child.ended()
         return await self._spawn(name)
 
-    def prepare(self) -> None:
-        """Start the spare engine unless there is one."""
+    def prepare(self, busy: Callable[[], bool] | None = None) -> None:
+        """Start the spare engine unless there is one: now, or when `busy` is over."""
         if self._keep_spare and self._spare is None:
-            self._spare = asyncio.create_task(self._spawn("spare"))
+            self._begun = False
+            self._spare = asyncio.create_task(self._spawn_later(busy))
 
     async def release(self) -> None:
         """End the spare engine."""
-        spare, self._spare = self._spare, None
+        spare = self._take()
         if spare is not None:
             with contextlib.suppress(OSError):
                 child = await spare
@@ -77,6 +81,29 @@ class LocalLauncher:
         if spare is None or not spare.done() or spare.exception() is not None:
             return []
         return [] if spare.result().exited else [spare.result().pid]
+
+    def _take(self) -> asyncio.Task[Child] | None:
+        """The spare engine, if it has at least begun to start; then it is the caller's."""
+        spare, self._spare = self._spare, None
+        if spare is None or self._begun:
+            return spare
+        spare.cancel()
+        return None
+
+    async def _spawn_later(self, busy: Callable[[], bool] | None) -> Child:
+        """Start once it was not `busy` for a second, or has been for half a minute.
+
+        Importing torch takes a processor for some seconds, which the first answers of a model that
+        was just loaded would have to share.
+        """
+        loop = asyncio.get_running_loop()
+        latest, calm_since = loop.time() + _LATEST_SECONDS, loop.time()
+        while busy is not None and min(calm_since + _CALM_SECONDS, latest) > loop.time():
+            await asyncio.sleep(_CALM_SECONDS / 5)
+            if busy():
+                calm_since = loop.time()
+        self._begun = True
+        return await self._spawn("spare")
 
     async def _spawn(self, name: str) -> Child:
         environment = engine_environment(self._cache_dir, self._threads)
