@@ -58,7 +58,7 @@ def environment(wheel: str, torch: list[str]) -> None:
             path.write_text(path.read_text().replace(here, f"/{PREFIX}"))
     # Its files belong to root, so the daemon could not write bytecode beside them.
     packages = next((folder / "lib").glob("python3*/site-packages"))
-    command = [PYTHON, "-m", "compileall", "-q", "-j0", "-s", ROOT.resolve(), "-p", "/", packages]
+    command = [PYTHON, "-m", "compileall", "-qq", "-j0", "-s", ROOT.resolve(), "-p", "/", packages]
     subprocess.run([*map(str, command)], check=False, stderr=subprocess.DEVNULL)
 
 

@@ -27,8 +27,8 @@ class Turns:
         """Map the file, which is made if it is not there."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            if os.fstat(fd).st_size < _END.size:
-                os.ftruncate(fd, _END.size)
+            # With room on the disk: on a full one, reading a hole would end the process (SIGBUS).
+            os.posix_fallocate(fd, 0, _END.size)
             self._bytes = mmap.mmap(fd, _END.size)
         finally:
             os.close(fd)

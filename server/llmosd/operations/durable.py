@@ -7,7 +7,6 @@ watched as before, or started again where nobody does.
 
 import asyncio
 import contextlib
-import errno
 import os
 import secrets
 import signal
@@ -27,6 +26,7 @@ from llmosd.errors import (
     OperationCancelled,
     OperationEnded,
 )
+from llmosd.full_disk import is_full, no_room
 from llmosd.ipc import Failure
 from llmosd.operations.job_watch import JobWatch, StartWorker
 from llmosd.operations.journal import Journal
@@ -38,9 +38,6 @@ from llmosd.store.run_events import JobEnd, WarningEvent
 
 _log = structlog.get_logger()
 _STOP_AGAIN_SECONDS = 0.5
-# Between two tries to write an outcome down, or to publish a result, on a full disk.
-_RETRY_SECONDS = 5.0
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Publish = Callable[[RunDirectory, bytes], Awaitable[bytes]]
 """Makes the response, a serialized Any, of a result; may be called twice for one operation."""
 
@@ -234,14 +231,7 @@ class DurableJobs:
     async def _write_down(
         self, record: OperationRecord, state: OperationState, payload: bytes
     ) -> None:
-        """Record the outcome, however long the disk is full."""
-        while True:
-            try:
-                self._journal.finish(record.operation_id, state, payload)
-                break
-            except sqlite3.Error as error:
-                _log.warning("outcome_not_written", operation=record.operation_id, error=str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+        await self._journal.finish_surely(record.operation_id, state, payload)
         _log.info("operation_ended", operation=record.operation_id, kind=record.kind, state=state)
         if state == "SUCCEEDED":
             async with self.clearing:
@@ -263,16 +253,17 @@ class DurableJobs:
         while True:
             try:
                 return await self._publish[record.kind](run, result)
-            except (OSError, InsufficientDisk) as error:
-                if isinstance(error, OSError) and error.errno not in _FULL:
+            except (OSError, sqlite3.Error, InsufficientDisk) as error:
+                if not isinstance(error, InsufficientDisk) and not is_full(error):
                     raise
                 if run.control().desired == "cancel":
-                    raise InsufficientDisk("the disk of the state directory is full") from None
+                    raise no_room() from None
                 if not warned:
                     message = "the disk is full; the result is published when there is room"
-                    self._journal.append(record.operation_id, WarningEvent(message))
-                warned = True
-                await asyncio.sleep(_RETRY_SECONDS)
+                    with contextlib.suppress(sqlite3.Error):  # next time, perhaps
+                        self._journal.append(record.operation_id, WarningEvent(message))
+                        warned = True
+                await self._journal.wait_for_room()
 
     def _end_worker(self, identifier: str) -> None:
         """No operation ends while its worker goes on."""

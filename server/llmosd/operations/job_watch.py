@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 import sqlite3
@@ -10,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from llmosd.errors import InsufficientDisk, JobLost, LlmosError
+from llmosd.errors import JobLost, LlmosError
+from llmosd.full_disk import is_full, no_room
 from llmosd.ipc import Failure
 from llmosd.operations.journal import Journal
 from llmosd.operations.slots import Slots
@@ -198,7 +198,4 @@ class JobWatch:
 
 def _fault(error: Exception) -> LlmosError | None:
     """What disturbs the watching, as an error for the user."""
-    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-    if full or "full" in str(error):
-        return InsufficientDisk("the disk of the state directory is full")
-    return None
+    return no_room() if is_full(error) else None

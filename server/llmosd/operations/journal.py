@@ -1,15 +1,21 @@
 """What operations did and how they ended, for whoever watches; shared by all that run them."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
+from llmosd.full_disk import is_full
 from llmosd.store.operations import OperationTable
 from llmosd.store.records import EventRecord, OperationRecord, OperationState, Phase, now
 from llmosd.store.run_events import EventLine, JobEvent, MetricEvent, ProgressEvent
+
+_log = structlog.get_logger()
+_RETRY_SECONDS = 5.0
 
 _PAGE = 256
 
@@ -39,6 +45,14 @@ class Journal:
         self._changed: dict[str, asyncio.Event] = {}
         self.on_end: Callable[[str, OperationState], None] = lambda _, __: None
 
+    def report(self, identifier: str, progress: ProgressEvent) -> None:
+        """Append; progress that a full disk has no room for is left out."""
+        try:
+            self.append(identifier, progress)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+
     def append(self, identifier: str, event: JobEvent) -> None:
         """Record an event under the next number."""
         self.table.append_event(identifier, msgspec.json.encode(event))
@@ -65,6 +79,19 @@ class Journal:
         changed = self._changed.pop(identifier, None)
         if changed is not None:
             changed.set()
+
+    async def finish_surely(self, identifier: str, state: OperationState, payload: bytes) -> None:
+        """Record the outcome, however long the disk is full."""
+        while True:
+            try:
+                return self.finish(identifier, state, payload)
+            except sqlite3.Error as error:
+                _log.warning("outcome_not_written", operation=identifier, error=str(error))
+                await self.wait_for_room()
+
+    async def wait_for_room(self) -> None:
+        """Between two tries to write something down on a full disk."""
+        await asyncio.sleep(_RETRY_SECONDS)
 
     def standing(self, identifier: str) -> Standing:
         """How far an operation is."""

@@ -18,6 +18,7 @@ from llmosd.errors import (
     OperationInterrupted,
     RequestIdReused,
 )
+from llmosd.full_disk import is_full, no_room
 from llmosd.ipc import Failure
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal, Standing, WatchEvent
@@ -188,7 +189,7 @@ class OperationManager:
         state: OperationState = "FAILED"
         payload = b""
         try:
-            payload = await work(lambda progress: self._journal.append(identifier, progress))
+            payload = await work(lambda progress: self._journal.report(identifier, progress))
             state = "SUCCEEDED"
         except asyncio.CancelledError:
             error: LlmosError = OperationCancelled("the operation was cancelled")
@@ -199,10 +200,11 @@ class OperationManager:
             payload = msgspec.msgpack.encode(Failure.of(error))
         except LlmosError as error:
             payload = msgspec.msgpack.encode(Failure.of(error))
-        except Exception:  # noqa: BLE001 - an operation always ends in a result
+        except Exception as failure:  # noqa: BLE001 - an operation always ends in a result
             _log.exception("operation_failed", operation=identifier, kind=kind)
-            payload = msgspec.msgpack.encode(Failure.of(InternalError("")))
+            ours = no_room() if is_full(failure) else InternalError("")
+            payload = msgspec.msgpack.encode(Failure.of(ours))
         finally:
-            self._journal.finish(identifier, state, payload)
+            await self._journal.finish_surely(identifier, state, payload)
             _log.info("operation_ended", operation=identifier, kind=kind, state=state)
             del self._tasks[identifier]

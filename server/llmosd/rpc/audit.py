@@ -75,7 +75,7 @@ class AuditTrail:
             self._sink.append(entry, durable=durable)
         except OSError as error:
             # The change is made; that it could not be noted is for whoever watches the log.
-            _log.error("audit_not_written", reason=error.strerror or "", **entry)
+            _log.error("audit_not_written", error=error.strerror or "", entry=entry)
 
     def _has_room(self, caller: str) -> bool:
         second = int(time.monotonic())

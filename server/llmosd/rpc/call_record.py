@@ -15,6 +15,7 @@ from llmosd.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from llmosd.full_disk import is_full, no_room
 from llmosd.observing.trace_context import trace_context
 from llmosd.operations.owner import act_for
 from llmosd.roles import Role
@@ -135,6 +136,9 @@ class CallRecord:
             return
         if isinstance(error, grpc.aio.AbortError):
             return
+        if not isinstance(error, LlmosError) and is_full(error):
+            _log.error("disk_full", method=self._method, error=str(error))
+            error = no_room()
         if not isinstance(error, LlmosError):
             _log.exception("call_crashed", method=self._method)
             error = InternalError("an internal error; the daemon's log has it under this request")

@@ -1,14 +1,14 @@
 """Taking an upload: the header, then files as they come, in its order, each against its digest."""
 
 import asyncio
-import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from llmosd.errors import DataCorrupt, InsufficientDisk, InvalidField, LimitExceeded
+from llmosd.errors import DataCorrupt, InvalidField, LimitExceeded
+from llmosd.full_disk import is_full, no_room
 from llmosd.operations.manager import OperationManager
 from llmosd.rpc import convert
 from llmosd.store.disk import Disk
@@ -111,9 +111,9 @@ class Receiver:
             while data:
                 data = data[os.write(self._output, data) :]
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            if not is_full(error):
                 raise
-            raise InsufficientDisk("the disk of the state directory is full") from None
+            raise no_room() from None
 
     def _skip_empty(self) -> None:
         """Files of no bytes get no chunk."""

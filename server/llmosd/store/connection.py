@@ -126,7 +126,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.rollback()
+        connection.rollback()  # after a COMMIT that the disk had no room for, too
         raise
-    connection.execute("COMMIT")

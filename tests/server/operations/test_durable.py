@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmosd.errors import OperationEnded, OperationRunning, RequestIdReused
+from llmosd.errors import InsufficientDisk, OperationEnded, OperationRunning, RequestIdReused
 from llmosd.ipc import Failure
-from llmosd.operations import durable, job_watch, slots
+from llmosd.operations import job_watch, journal, slots
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.journal import Journal
 from llmosd.operations.manager import OperationManager
@@ -309,9 +309,11 @@ async def test_a_disturbed_daemon_does_not_leave_a_worker_alone(front, monkeypat
 
 async def test_a_result_waits_for_room(front, monkeypatch):
     """What was computed is not lost because the disk is full when it is to be published."""
-    monkeypatch.setattr(durable, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(journal, "_RETRY_SECONDS", 0.1)
     publish = front.jobs._publish["count"]
-    full = iter([OSError(28, "No space left")] * 3)
+    of_sqlite = sqlite3.OperationalError("database or disk is full")
+    of_sqlite.sqlite_errorcode = sqlite3.SQLITE_FULL
+    full = iter([OSError(28, "No space left"), of_sqlite, InsufficientDisk("")])
 
     async def refused(run, result):
         error = next(full, None)

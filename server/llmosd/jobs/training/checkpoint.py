@@ -6,7 +6,6 @@ JSON. There is no state of random numbers: every step's are made from the seed a
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from llmosd.errors import DataCorrupt, InsufficientDisk
+from llmosd.full_disk import is_full
 from llmosd.store.files import sync_folder, write_durably
 from llmosd.store.manifest import FileEntry, encode_json
 
@@ -108,7 +108,7 @@ class Checkpoints:
             write_durably(final, DONE, b"")
         except (OSError, SafetensorError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if _is_full(error):
+            if is_full(error):
                 raise InsufficientDisk("the disk is full: the checkpoint was not written") from None
             raise
         self._prune(state)
@@ -196,14 +196,6 @@ def digest(path: Path) -> FileEntry:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return FileEntry(path.stat().st_size, sha256)
-
-
-def _is_full(error: Exception) -> bool:
-    """Whether the disk was; safetensors has the number in its message alone."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError):
-        return error.errno in full
-    return any(f"os error {number})" in str(error) for number in full)
 
 
 def check_disk(folder: Path, needed: int) -> None:
