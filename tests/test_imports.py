@@ -12,7 +12,7 @@ SERVER = ROOT / "server" / "llmosd"
 
 BASE = {
     "errors", "config", "config_checks", "config_sources", "roles", "settings", "log", "log_writer",
-    "device", "progress", "sd_notify", "status_line",
+    "device", "full_disk", "progress", "sd_notify", "status_line",
 }  # fmt: skip
 # Plain data that crosses a process border; see DECISIONS.md.
 DATA = {

@@ -17,6 +17,7 @@ import pytest
 import threats
 from daemon import DaemonProcess, wait_for
 from factory import tiny_llama_folder
+from honest import Honest
 from llmos.v1 import model_service_pb2
 from llmos_client import AsyncClient
 from llmosd.rpc.limits import MAX_STREAMS
@@ -46,9 +47,12 @@ def daemon(tmp_path_factory):
 
 
 @pytest.fixture
-def honest(daemon):
-    """Serves, and nothing runs, after each attack."""
-    yield
+def honest(daemon, request):
+    """No call of another client fails during an attack; after it nothing runs."""
+    with Honest(daemon.address, threats.method("GetServerInfo").path) as honest:
+        yield
+    print(f"{request.node.name}: {honest.codes}, 99 % within {honest.p99_ms} ms")
+    assert set(honest.codes) == {"OK"}
     with daemon.client() as client:
         wait_for(lambda: client.health() == "serving", 10)
         wait_for(lambda: client.server_info().generations == 0, 10, daemon.log.read_text)
