@@ -114,8 +114,8 @@ def test_together_as_alone(new_daemon, smollm2_gguf):
 
     def work(tenant, own):
         with Client(busy.address, tenant=tenant) as client:
-            for first in range(0, len(own), 150):
-                together.update(run(client, own[first : first + 150]))
+            for first in range(0, len(own), 130):  # 24 run and 256 wait, of both
+                together.update(run(client, own[first : first + 130]))
 
     helpers = [threading.Thread(target=watch), threading.Thread(target=disturb)]
     workers = [

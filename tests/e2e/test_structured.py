@@ -99,7 +99,8 @@ def test_calls(client, choice):
     answers = run(client, [*requests, PLAIN])[:-1]
     ids = set()
     for (text, calls, finish, _), each in zip(answers, offered, strict=True):
-        assert "<tool_call>" not in text
+        # A call that the limit cut off is told as it stands.
+        assert "<tool_call>" not in text or finish == "max_tokens"
         assert finish in {"tool_calls"} | (DONE | {"max_tokens"} if choice == "auto" else set())
         assert len(calls) == (finish == "tool_calls")
         by_name = {tool["name"]: tool["parameters"] for tool in each}
