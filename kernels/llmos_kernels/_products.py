@@ -79,6 +79,11 @@ class Block:
         at = self.builder.add(self.builder.mul(columns, columns.type(row)), index)
         return self.builder.load(self.builder.gep(array, [at]))
 
+    def splat_word(self, word: Any) -> Any:
+        """A vector with `word` in every lane."""
+        single = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0))
+        return self.builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
+
     def mul(self, value: Any, factor: int) -> Any:
         """Times a constant."""
         return self.builder.mul(value, value.type(factor))
@@ -128,10 +133,6 @@ class _DotBlock(Block):
     def group(self, group: Any, totals: dict[Any, Any]) -> dict[Any, Any]:
         """The new totals after one group of GROUP features."""
         raise NotImplementedError
-
-    def splat_word(self, word: Any) -> Any:
-        single = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0))
-        return self.builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
 
     def dots(self, sums: dict[Any, Any], weights: list[Any], group: Any, step: int) -> None:
         """Add one step of four features to every sum."""

@@ -28,16 +28,8 @@ _SUMS, _ROWS, _WEIGHTS = 0, 4, 6  # tiles: PARTS for each of two row tiles; two;
 _BYTE, _LONG = ir.IntType(8), ir.IntType(64)
 _SCRATCH = ir.ArrayType(_BYTE, 2 * PARTS * _TILE * _LINE)
 # Palette 1: of all eight tiles 64 bytes to a row, and 16 rows.
-_CONFIG = (
-    1,
-    0,
-    64 * 0x0001000100010001,
-    64 * 0x0001000100010001,
-    0,
-    0,
-    _TILE * 0x0101010101010101,
-    0,
-)
+_SIZES, _COUNTS = 64 * 0x0001000100010001, _TILE * 0x0101010101010101
+_CONFIG = (1, 0, _SIZES, _SIZES, 0, 0, _COUNTS, 0)
 
 
 class Amx(Dots):
@@ -58,9 +50,8 @@ class _Tiles(Block):
         builder = self.builder
         self._totals = self._room(ir.ArrayType(vec.FLOAT, ROWS * PANEL), vec.FLOAT)
         self._scratch = self._room(_SCRATCH, _BYTE)
-        self._zero = self._words(
-            (0,) * 8
-        )  # tilezero waits for the tile's last use; a load does not
+        # Loaded instead of tilezero, which waits for the tile's last use.
+        self._zero = self._words((0,) * 8)
         self._stride = self.mul(self.groups, GROUP)
         with cgutils.for_range(builder, _LONG(ROWS * PARTS)) as loop:
             vec.store(builder, vec.zeros(), self._totals, self.mul(loop.index, LANES))
@@ -113,7 +104,7 @@ class _Tiles(Block):
         builder, fma = self.builder, vec.fma_function(self.builder)
         for at in range(_TILE):
             row = row_tile * _TILE + at
-            offset = self._splat(self.per_row(self.offsets, row, group))
+            offset = self.splat_word(self.per_row(self.offsets, row, group))
             scale = vec.splat(builder, self.per_row(self.scales, row, group))
             for part in range(PARTS):
                 source = builder.bitcast(self._sums_of(row_tile, part, at), WORDS.as_pointer())
@@ -126,10 +117,6 @@ class _Tiles(Block):
     def _sums_of(self, row_tile: int, part: int, row: int) -> Any:
         at = ((row_tile * PARTS + part) * _TILE + row) * _LINE
         return self.builder.gep(self._scratch, [_LONG(at)])
-
-    def _splat(self, word: Any) -> Any:
-        single = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0))
-        return self.builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
 
     def _load(self, tile: int, address: Any, stride: Any) -> None:
         self._call("tileloadd64", _BYTE(tile), address, stride)

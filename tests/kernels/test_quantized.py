@@ -9,7 +9,7 @@ import pytest
 from llmos_kernels import _products_amx, reference
 from llmos_kernels import quantized_linear as module
 from llmos_kernels._dot import choose_dot
-from llmos_kernels._jit import address, kernel
+from llmos_kernels._jit import address, inlined, kernel
 from llmos_kernels.quantize import HALF, PAIRED, quantize_row, quantized_rows
 from llmos_kernels.quantized_linear import PANEL, PRODUCTS, pack_int4, pack_int8, quantized_linear
 
@@ -107,6 +107,16 @@ def test_equals_twin(make, width, depth):
         np.testing.assert_array_equal(last, whole[-rows:])
 
 
+@inlined
+def whole(x, pairs, packed, columns, tile):
+    """What a block is told of all rows and one panel."""
+    return (
+        address(x.numbers, 0), address(pairs, 0), address(x.scales, 0), address(x.offsets, 0),
+        address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
+        x.scales.shape[1],
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("make", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("name", [name for name in PRODUCTS if runs_here(name)])
 @pytest.mark.parametrize("rows", [1, 2, 4, 6])
@@ -116,12 +126,7 @@ def test_every_instruction_gives_the_same_bits(make, name, rows):
 
     @kernel
     def multiply(x, pairs, packed, columns, tile):
-        where = (
-            address(x.numbers, 0), address(pairs, 0), address(x.scales, 0), address(x.offsets, 0),
-            address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
-            x.scales.shape[1],
-        )  # fmt: skip
-        block(packed, where)
+        block(packed, whole(x, pairs, packed, columns, tile))
 
     packed, columns, _ = make(PANEL, 128)
     for values in (normal(rows, 128), np.ones((rows, 128), np.float32)):
@@ -185,12 +190,7 @@ def test_many_rows_go_to_the_tiles(monkeypatch):
 
     @kernel
     def broken(x, packed, columns, tile):
-        where = (
-            address(x.numbers, 0), address(x.pairs, 0), address(x.scales, 0), address(x.offsets, 0),
-            address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
-            x.scales.shape[1],
-        )  # fmt: skip
-        return block(packed, where, len(x.numbers))
+        return block(packed, whole(x, x.pairs, packed, columns, tile), len(x.numbers))
 
     block = module._matrix_block(PRODUCTS["amx"])
     tile = np.full((32, PANEL), np.nan, np.float32)

@@ -290,7 +290,7 @@ class ModelPool:
         seconds = round(resident.loaded_at - began, 3)
         _log.info("model_loaded", model=record.name, pid=handle.pid, seconds=seconds)
         if not self._draining:
-            self._launcher.prepare(self._busy)
+            self._launcher.prepare(self.answering)
         self.on_change()
 
     async def _make_room(self, record: VersionRecord, need: Estimate) -> None:
@@ -311,11 +311,6 @@ class ModelPool:
                 "unload a model, or set kv_cache_bytes lower",
                 metadata={"needed_bytes": str(need.total), "available_bytes": str(room)},
             )
-
-    def _busy(self) -> bool:
-        """Whether any answer is computed."""
-        handles = (resident.handle for resident in self.residents())
-        return any(handle is not None and handle.num_generations for handle in handles)
 
     def _unused(self, resident: Resident) -> bool:
         """Whether no request that has begun needs it."""
