@@ -1,60 +1,43 @@
 """The phases of `decoder`: each is entered by all threads, which claim shares of its work.
 
 Those that quantize return the row of the quantized rows where this thread finds row 0: rows few
-enough are quantized by every thread for itself, into rows of its own.
+enough are quantized by every thread of a team for itself, into rows of its own.
 """
 
 from typing import Any
 
 import numpy as np
 
-from llmos_kernels._jit import LANES, address, exp32, inlined, kernel
+from llmos_kernels._finishing import add_tile, gate_tile, store_tile
+from llmos_kernels._jit import LANES, address, inlined, kernel
 from llmos_kernels._products import PANEL
 from llmos_kernels._team import barrier, begin_phase, claim
-from llmos_kernels.attention import attend_tile, place_head
+from llmos_kernels.attention import attend_tile, begin_attention, end_attention, place_head
 from llmos_kernels.norm import normalize
-from llmos_kernels.quantize import GROUP, quantize_group, quantize_row
-from llmos_kernels.quantized_linear import MAX_ROWS, PIECE_ROWS, multiply_tile
+from llmos_kernels.quantize import GROUP
+from llmos_kernels.quantized_linear import (
+    MAX_ROWS,
+    PIECE_ROWS,
+    begin_products,
+    end_products,
+    multiply_rows,
+    quantize_row,
+)
 
 OWN_ROWS = 4
-# What `project` does with a product. GATE_QUANTIZE saves writing numbers which the next product
-# would read from the other threads' caches.
-STORE, ADD, GATE, GATE_QUANTIZE = 0, 1, 2, 3
+OWN_SPACE = 16  # rows that lie between one thread's own rows and the next one's: a row tile
+STORE, ADD, GATE = 0, 1, 2  # what `project` does with a product
 
 
 @kernel
-def quantize(team: Any, source: Any, out: Any) -> Any:
-    """Quantize rows (rows, features)."""
-    rows = source.shape[0]
-    scratch = np.zeros(out.numbers.shape[1], np.float32)
-    if rows <= OWN_ROWS:
-        base = np.int64(team.thread * OWN_ROWS)
-        for row in range(rows):
-            scratch[: source.shape[1]] = source[row]
-            quantize_row(scratch, base + row, out)
-        return base
-    phase = begin_phase(team)
-    while True:
-        start, end = claim(team, phase, rows)
-        if start >= end:
-            break
-        for row in range(start, end):
-            scratch[: source.shape[1]] = source[row]
-            quantize_row(scratch, row, out)
-    barrier(team)
-    return np.int64(0)
-
-
-@kernel
-def normalize_and_quantize(team: Any, source: Any, weight: Any, eps: Any, out: Any) -> Any:
-    """Quantize RMSNorm(rows)."""
+def quantize(team: Any, source: Any, out: Any, first: Any) -> Any:
+    """Quantize rows (rows, features), into rows of `out` from `first` on."""
     rows, features = source.shape
-    scratch = np.zeros(out.numbers.shape[1], np.float32)
-    if rows <= OWN_ROWS:
-        base = np.int64(team.thread * OWN_ROWS)
+    room = _row_room(features)
+    if rows <= OWN_ROWS and team.threads > 1:
+        base = np.int64(team.thread * OWN_SPACE)
         for row in range(rows):
-            normalize(source[row], weight, eps, scratch[:features])
-            quantize_row(scratch, base + row, out)
+            _quantize(source[row], room, base + row, out)
         return base
     phase = begin_phase(team)
     while True:
@@ -62,10 +45,50 @@ def normalize_and_quantize(team: Any, source: Any, weight: Any, eps: Any, out: A
         if start >= end:
             break
         for row in range(start, end):
-            normalize(source[row], weight, eps, scratch[:features])
-            quantize_row(scratch, row, out)
+            _quantize(source[row], room, first + row, out)
     barrier(team)
-    return np.int64(0)
+    return first
+
+
+@kernel
+def normalize_and_quantize(
+    team: Any, source: Any, weight: Any, eps: Any, out: Any, first: Any
+) -> Any:
+    """Quantize RMSNorm(rows), into rows of `out` from `first` on."""
+    rows, features = source.shape
+    room = _row_room(features)
+    if rows <= OWN_ROWS and team.threads > 1:
+        base = np.int64(team.thread * OWN_SPACE)
+        for row in range(rows):
+            normalize(source[row], weight, eps, room)
+            quantize_row(room, base + row, out)
+        return base
+    phase = begin_phase(team)
+    while True:
+        start, end = claim(team, phase, rows)
+        if start >= end:
+            break
+        for row in range(start, end):
+            normalize(source[row], weight, eps, room)
+            quantize_row(room, first + row, out)
+    barrier(team)
+    return first
+
+
+@inlined
+def _row_room(features: Any) -> Any:
+    """A row of zeros, as long as quantized ones."""
+    return np.zeros(-(-features // GROUP) * GROUP, np.float32)
+
+
+@inlined
+def _quantize(source: Any, room: Any, row: Any, out: Any) -> None:
+    """A row of any length, by way of `room` where it needs padding."""
+    if source.shape[0] == room.shape[0]:
+        quantize_row(source, row, out)
+    else:
+        room[: source.shape[0]] = source
+        quantize_row(room, row, out)
 
 
 @kernel
@@ -82,92 +105,97 @@ def normalize_rows(team: Any, rows: Any, weight: Any, eps: Any) -> None:
 
 @kernel
 def project(
-    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any,
-    quantized: Any,
-) -> None:  # fmt: skip
-    """X @ weight.T + bias, put into `out` as `finish` says; GATE_QUANTIZE into `quantized`."""
+    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any
+) -> None:
+    """X @ weight.T + bias, put into `out` as `finish` says."""
     tile = np.empty((MAX_ROWS, PANEL), np.float32)
-    gated = np.empty((PIECE_ROWS, GROUP), np.float32)
-    rows, panels, phase = out.shape[0], np.int64(packed.shape[0]), begin_phase(team)
+    rows, panels, phase = np.int64(out.shape[0]), np.int64(packed.shape[0]), begin_phase(team)
     chunks = -(-rows // PIECE_ROWS)
-    together = np.int64(GROUP // LANES if finish == GATE_QUANTIZE else 1)
+    begin_products(x)
     while True:
-        start, end = claim(team, phase, chunks * -(-panels // together))
+        start, end = claim(team, phase, panels * chunks)
         if start >= end:
             break
         for piece in range(start, end):
-            group, first = np.int64(piece // chunks), np.int64(piece % chunks * PIECE_ROWS)
-            stop = min(first + PIECE_ROWS, np.int64(rows))
-            past = min((group + 1) * together, panels)
-            if past < (group + 1) * together:  # the last group is not whole
-                gated[:] = np.float32(0.0)
-            part = gated[: stop - first] if finish == GATE_QUANTIZE else out[first:stop]
-            for panel in range(group * together, past):
-                place = panel - group * together if finish == GATE_QUANTIZE else panel
-                _panel(x, base + first, packed, scales, bias, panel, tile, finish, place, part)
-            if finish == GATE_QUANTIZE:
-                for row in range(first, stop):
-                    quantize_group(address(gated, (row - first) * GROUP), row, group, quantized)
+            panel, first = np.int64(piece // chunks), np.int64(piece % chunks * PIECE_ROWS)
+            part = out[first : min(first + PIECE_ROWS, rows)]
+            _panel(x, base + first, packed, scales, bias, panel, tile, finish, part)
+    end_products(x)
 
 
 @inlined
 def _panel(
     x: Any, first: Any, packed: Any, scales: Any, bias: Any, panel: Any, tile: Any, finish: Any,
-    place: Any, out: Any,
+    out: Any,
 ) -> None:  # fmt: skip
-    """A panel's product with as many rows as `out` has, into its columns of panel `place`."""
-    row, rows = np.int64(0), np.int64(out.shape[0])
+    """A panel's product with as many rows as `out` has, into its columns."""
+    rows, width, place = np.int64(out.shape[0]), np.int64(out.shape[1]), address(tile, 0)
+    columns = np.int64(LANES if finish == GATE else PANEL)
+    column = panel * columns
+    whole = column + columns <= width
+    direct = whole and finish == STORE and bias.shape[0] == 0
+    row = np.int64(0)
     while row < rows:
-        count = multiply_tile(x, first + row, rows - row, packed, scales, panel, tile)
+        target = address(out, row * width + column)
+        to, stride = (target, width) if direct else (place, np.int64(PANEL))
+        count = multiply_rows(x, first + row, rows - row, packed, scales, panel, to, stride)
         if bias.shape[0] > 0:
             for at in range(count):
                 for lane in range(PANEL):
                     tile[at, lane] += bias[panel * PANEL + lane]
-        if finish >= GATE:
-            _gate(tile, place, out[row : row + count])
-        else:
-            _put(tile, place, out[row : row + count], finish == ADD)
+        if whole and not direct:
+            _finish(finish, place, count, target, width)
+        elif not whole:
+            _finish_edge(finish, place, column, out[row : row + count])
         row += count
 
 
 @inlined
-def _put(tile: Any, panel: Any, out: Any, add: Any) -> None:
-    """Write or add a panel's columns."""
-    used = min(PANEL, out.shape[1] - panel * PANEL)
-    for at in range(out.shape[0]):
-        for lane in range(used):
-            before = out[at, panel * PANEL + lane] if add else np.float32(0.0)
-            out[at, panel * PANEL + lane] = before + tile[at, lane]
+def _finish(finish: Any, tile: Any, rows: Any, out: Any, width: Any) -> None:
+    if finish == GATE:
+        gate_tile(tile, rows, out, width)
+    elif finish == ADD:
+        add_tile(tile, rows, out, width)
+    else:
+        store_tile(tile, rows, out, width)
 
 
 @inlined
-def _gate(tile: Any, panel: Any, out: Any) -> None:
-    """silu(gate) * up (Shazeer, 2020): a panel holds LANES columns of gate and the same of up."""
-    used, one = min(LANES, out.shape[1] - panel * LANES), np.float32(1.0)
-    for at in range(out.shape[0]):
-        for lane in range(used):
-            gate = tile[at, lane]
-            out[at, panel * LANES + lane] = gate / (one + exp32(-gate)) * tile[at, LANES + lane]
+def _finish_edge(finish: Any, tile: Any, column: Any, out: Any) -> None:
+    """Of a panel that is wider than what is left of `out`."""
+    edge = np.empty((MAX_ROWS, PANEL), np.float32)
+    count, used = out.shape[0], out.shape[1] - column
+    edge[:count, :used] = out[:, column:]
+    _finish(finish, tile, count, address(edge, 0), np.int64(PANEL))
+    out[:, column:] = edge[:count, :used]
+
+
+@inlined
+def alone(rows: Any) -> Any:
+    """Whether no row sees another row of this step."""
+    return rows.tables.shape[0] == rows.positions.shape[0]
 
 
 @kernel
-def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any, attended: Any) -> Any:
-    """Norm of heads, rotation, store, attention; whether the result is in `attended` already."""
+def place(team: Any, network: Any, layer: Any, rows: Any, qkv: Any, first: Any, last: Any) -> None:
+    """Norm of heads, rotation, and store, of rows [first, last)."""
+    keys, values = rows.keys[layer], rows.values[layer]
+    phase = begin_phase(team)
+    while True:
+        start, end = claim(team, phase, last - first)
+        if start >= end:
+            break
+        for row in range(first + start, first + end):
+            for source in range(keys.shape[1]):
+                _place(network, layer, rows, qkv, row, source, keys, values)
+
+
+@kernel
+def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any) -> None:
+    """Attention; of rows that are alone, what `place` does, too."""
     keys, values = rows.keys[layer], rows.values[layer]
     qkv, kv_heads = buffers.qkv, keys.shape[1]
-    count = rows.positions.shape[0]
-    quantized = count > OWN_ROWS and keys.shape[2] % GROUP == 0
-    alone = rows.tables.shape[0] == count  # no row sees another row of this step
-    if not alone:
-        phase = begin_phase(team)
-        while True:
-            start, end = claim(team, phase, count * kv_heads)
-            if start >= end:
-                break
-            for piece in range(start, end):
-                row, source = piece // kv_heads, piece % kv_heads
-                _place(network, layer, rows, qkv, row, source, keys, values)
-        barrier(team)
+    room = begin_attention(keys, rows.tables, buffers.mixed.shape[1])
     phase = begin_phase(team)
     while True:
         start, end = claim(team, phase, rows.tiles.shape[0] * kv_heads)
@@ -175,25 +203,13 @@ def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any, attende
             break
         for piece in range(start, end):
             tile, source = rows.tiles[piece // kv_heads], piece % kv_heads
-            if alone:
+            if alone(rows):
                 _place(network, layer, rows, qkv, np.int64(tile[0]), source, keys, values)
             attend_tile(
-                qkv, keys, values, rows.tables, tile, source, rows.positions, network.window,
+                qkv, keys, values, rows.tables, tile, source, rows.positions, network.window, room,
                 buffers.mixed,
             )  # fmt: skip
-            if quantized:
-                _quantize_heads(buffers.mixed, tile, source, kv_heads, attended)
-    return quantized
-
-
-@inlined
-def _quantize_heads(mixed: Any, tile: Any, source: Any, kv_heads: Any, out: Any) -> None:
-    """Those of a tile's rows that read key head `source`, while they are in this thread's cache."""
-    size = np.int64(mixed.shape[1] // kv_heads * mixed.shape[2])
-    for row in range(tile[0], tile[0] + tile[1]):
-        for group in range(source * size // GROUP, (source + 1) * size // GROUP):
-            at = address(mixed, np.int64(row) * mixed.shape[1] * mixed.shape[2] + group * GROUP)
-            quantize_group(at, row, group, out)
+    end_attention(keys)
 
 
 @inlined

@@ -72,21 +72,6 @@ def _widen(_context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _narrow(_context: Any, _value: Any, array: Any) -> Any:
-
-    def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        if array.dtype == types.float32:
-            return arguments[0]
-        word = ir.IntType(32)
-        bits = builder.bitcast(arguments[0], word)
-        odd = builder.and_(builder.lshr(bits, word(16)), word(1))
-        rounded = builder.add(bits, builder.add(odd, word(0x7FFF)))
-        return builder.trunc(builder.lshr(rounded, word(16)), ir.IntType(16))
-
-    return array.dtype(types.float32, array), codegen
-
-
-@intrinsic
 def _borrowed(_context: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -124,9 +109,6 @@ borrowed: Any = _borrowed
 Views of it are made and dropped without atomic additions to a counter that all threads share: in
 a step of one token these took as long as a tenth of the products. The caller holds the memory.
 """
-
-narrow: Any = _narrow
-"""narrow(x, array): float32 as the array's element; bfloat16 rounds to nearest, ties to even."""
 
 
 @inlined

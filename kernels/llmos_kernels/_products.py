@@ -19,8 +19,17 @@ PANEL = 2 * LANES
 PARTS = PANEL // LANES
 DEEP = 4  # features per dot
 _AHEAD = 2048  # bytes that are asked for before they are needed
-_CACHE_LINE = 64
 INT4_WORDS = (HALF // 2 + 4) * PANEL // 4  # of a half group: numbers, scales and minimums
+
+
+def prefetch(builder: Any, panel: Any, offset: Any, size: int) -> None:
+    """Ask for `size` bytes of a panel some way behind `offset`.
+
+    A panel is read in order, but the arithmetic keeps the processor from looking ahead far enough
+    by itself.
+    """
+    at = builder.gep(panel, [builder.add(offset, offset.type(_AHEAD))])
+    vec.prefetch(builder, builder.ptrtoint(at, ir.IntType(64)), size)
 
 
 class Block:
@@ -29,7 +38,8 @@ class Block:
     def __init__(self, builder: Any, rows: int, where: list[Any]) -> None:
         """`where` are the addresses that quantized_linear.multiply_tile gathers."""
         self.builder, self.rows = builder, rows
-        numbers, pairs, scales, offsets, sums, panel, columns, tile, self.groups = where
+        numbers, pairs, scales, offsets, sums, panel, columns, tile, width, groups = where
+        self.groups, self.width = groups, width
         byte, word = ir.IntType(8), ir.IntType(32)
         self.numbers = builder.inttoptr(numbers, byte.as_pointer())
         self.pairs = builder.inttoptr(pairs, word.as_pointer())
@@ -48,17 +58,8 @@ class Block:
         return vector
 
     def prefetch(self, offset: Any, size: int) -> None:
-        """Ask for `size` bytes of the panel some way behind `offset`.
-
-        A panel is read in order, but the arithmetic keeps the processor from looking ahead far
-        enough by itself.
-        """
-        byte, word = ir.IntType(8), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), word, word, word])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        for line in range(_AHEAD, _AHEAD + size, _CACHE_LINE):
-            at = self.builder.gep(self.panel, [self.add(offset, line)])
-            self.builder.call(function, [at, word(0), word(3), word(1)])  # to read; all caches
+        """Ask for `size` bytes of the panel some way behind `offset`."""
+        prefetch(self.builder, self.panel, offset, size)
 
     def features(self, row: int, group: Any, step: int | Any) -> Any:
         """Where a row's numbers of one step of a group begin, in features from the first row's."""
@@ -79,10 +80,10 @@ class Block:
         at = self.builder.add(self.builder.mul(columns, columns.type(row)), index)
         return self.builder.load(self.builder.gep(array, [at]))
 
-    def splat_word(self, word: Any) -> Any:
-        """A vector with `word` in every lane."""
-        single = self.builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, vec.INDEX(0))
-        return self.builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
+    def put(self, value: Any, row: int, column: int) -> None:
+        """Write a vector of results."""
+        at = self.add(self.builder.mul(self.width, self.width.type(row)), column)
+        vec.store(self.builder, value, self.tile, at)
 
     def mul(self, value: Any, factor: int) -> Any:
         """Times a constant."""
@@ -97,7 +98,6 @@ class Dots:
     """Products by one instruction of DOTS."""
 
     max_rows = 6  # with their int32 and float32 totals, all that 32 registers hold
-    matrix_rows = 0  # see _products_amx
 
     def __init__(self, dot: str) -> None:
         self._dot = DOTS[dot]
@@ -128,7 +128,7 @@ class _DotBlock(Block):
         for (row, part), total in totals.items():
             scale = vec.load(builder, self.columns, vec.INDEX(part * LANES))
             value = builder.fmul(builder.load(total), scale)
-            vec.store(builder, value, self.tile, vec.INDEX(row * PANEL + part * LANES))
+            self.put(value, row, part * LANES)
 
     def group(self, group: Any, totals: dict[Any, Any]) -> dict[Any, Any]:
         """The new totals after one group of GROUP features."""
@@ -137,7 +137,8 @@ class _DotBlock(Block):
     def dots(self, sums: dict[Any, Any], weights: list[Any], group: Any, step: int) -> None:
         """Add one step of four features to every sum."""
         for row in range(self.rows):
-            numbers = self.builder.bitcast(self.splat_word(self.four(row, group, step)), BYTES)
+            four = vec.splat_word(self.builder, self.four(row, group, step))
+            numbers = self.builder.bitcast(four, BYTES)
             for part, vector in enumerate(weights):
                 sums[row, part] = self._dot(self.builder, sums[row, part], vector, numbers)
 
@@ -147,7 +148,7 @@ class _Int8Block(_DotBlock):
         builder = self.builder
         sums: dict[Any, Any] = {}
         for row in range(self.rows):
-            offset = self.splat_word(self.per_row(self.offsets, row, group))
+            offset = vec.splat_word(builder, self.per_row(self.offsets, row, group))
             sums |= {(row, part): offset for part in range(PARTS)}
         base = self.mul(group, GROUP * PANEL)
         for step in range(GROUP // DEEP):

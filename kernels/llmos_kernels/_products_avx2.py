@@ -37,7 +37,6 @@ class Avx2:
     """Products by AVX2, FMA and F16C."""
 
     max_rows = 2
-    matrix_rows = 0  # see _products_amx
 
     def int8(self, builder: Any, rows: int, where: list[Any]) -> None:
         """Emit a block of an int8 panel."""
@@ -62,7 +61,8 @@ class _Avx2Block(Block):
         for (row, vector), total in totals.items():
             scale = builder.load(self.floats(self.columns, vector * _LANES), align=4)
             value = builder.fmul(builder.load(total), scale)
-            target = self.floats(self.tile, row * PANEL + vector * _LANES)
+            at = self.add(builder.mul(self.width, self.width.type(row)), vector * _LANES)
+            target = builder.bitcast(builder.gep(self.tile, [at]), _FLOATS.as_pointer())
             builder.store(value, target, align=4)
 
     def group(self, group: Any, totals: Places) -> None:

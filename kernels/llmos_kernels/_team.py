@@ -31,7 +31,7 @@ from llmos_kernels._jit import inlined, kernel, parallel_kernel
 
 _LINE = 8  # int64 slots of a cache line
 _ARRIVED, _ASLEEP, _THREADS = 0, _LINE, 2 * _LINE
-_PASSED, _PHASE = 0, 1  # of a thread's own line
+_PASSED, _PHASE, _ALONE = 0, 1, 2  # of a thread's own line
 _SPINS = 2000  # some 30 us, longer than the others need when they run
 _PATIENCE = 50_000_000
 # Linux's number for futex(2), by machine; elsewhere waiting threads yield.
@@ -182,10 +182,17 @@ def _meet(state: Any, threads: Any) -> None:
 
 @inlined
 def begin_phase(team: Any) -> Any:
-    """The next phase's number for `claim`; all threads begin the same phases in the same order."""
-    own = _THREADS + team.thread * _LINE + _PHASE
-    team.state[own] += 1
-    return _THREADS + team.threads * _LINE + team.state[own] - 1
+    """The next phase's number for `claim`; all threads begin the same phases in the same order.
+
+    In a team of one, made of a thread's own number and the state of a larger team, phases are its
+    own, and barriers are passed at once.
+    """
+    own = _THREADS + team.thread * _LINE
+    if team.threads == 1:
+        team.state[own + _ALONE] = 0
+        return own + _ALONE
+    team.state[own + _PHASE] += 1
+    return _THREADS + team.threads * _LINE + team.state[own + _PHASE] - 1
 
 
 @inlined

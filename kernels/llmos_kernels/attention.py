@@ -13,6 +13,14 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from llmos_kernels._attention_amx import (
+    attend_pairs,
+    begin_pairs,
+    end_pairs,
+    in_pairs,
+    room_of_pairs,
+)
+from llmos_kernels._attention_tiles import QUERIES, TILES
 from llmos_kernels._chains import MAX_ROWS, add_products, add_products_1
 from llmos_kernels._jit import (
     LANES,
@@ -21,14 +29,14 @@ from llmos_kernels._jit import (
     fma,
     inlined,
     kernel,
-    narrow,
     parallel_kernel,
     widen,
 )
 from llmos_kernels._lanes import peak_of, sum_of
+from llmos_kernels._placing import BLOCK, rotate_line, scatter_line, scatter_pairs
 
-BLOCK = 16
 assert BLOCK == LANES
+_TOGETHER = QUERIES if TILES else MAX_ROWS  # queries
 _HIDDEN = np.float32(-np.inf)
 
 
@@ -69,12 +77,14 @@ def attend(
     kv_heads = keys.shape[1]
     for task in prange(tiles.shape[0] * kv_heads):
         tile, source = tiles[task // kv_heads], task % kv_heads
-        attend_tile(qkv, keys, values, tables, tile, source, positions, window, out)
+        room = begin_attention(keys, tables, out.shape[1])
+        attend_tile(qkv, keys, values, tables, tile, source, positions, window, room, out)
+        end_attention(keys)
 
 
 def rows_per_tile(heads: int, kv_heads: int) -> int:
-    """Rows whose queries fill a row block, as those that share a key head go together."""
-    return max(1, MAX_ROWS * kv_heads // heads)
+    """Rows whose queries fill a block of rows, as those that share a key head go together."""
+    return max(1, _TOGETHER * kv_heads // heads)
 
 
 @inlined
@@ -83,28 +93,66 @@ def place_head(
     values: Any,
 ) -> None:  # fmt: skip
     """Rotate key head `source` of a row and the queries that read it; store key and value."""
-    kv_heads, head_dim, half = keys.shape[1], keys.shape[2], cosine.shape[1]
+    kv_heads, head_dim, half = keys.shape[1], np.int64(keys.shape[2]), np.int64(cosine.shape[1])
     heads = qkv.shape[1] - 2 * kv_heads
     group = heads // kv_heads
+    start = row * qkv.shape[1]
     for index in range(group + 1):
         head = heads + source if index == group else source * group + index
-        for at in range(half):
-            low, high = qkv[row, head, at], qkv[row, head, at + half]
-            c, s = cosine[position, at], sine[position, at]
-            qkv[row, head, at] = low * c - high * s
-            qkv[row, head, at + half] = high * c + low * s
-    block, offset = slot // BLOCK, slot % BLOCK
-    for at in range(head_dim):
-        keys[block, source, at, offset] = narrow(qkv[row, heads + source, at], keys)
-        values[block, source, offset, at] = narrow(qkv[row, heads + kv_heads + source, at], values)
+        line = address(qkv, (start + head) * head_dim)
+        rotate_line(line, address(cosine, position * half), address(sine, position * half), half)
+    block, offset = (slot // BLOCK * kv_heads + source) * head_dim * BLOCK, slot % BLOCK
+    key = address(qkv, (start + heads + source) * head_dim)
+    value = address(qkv, (start + heads + kv_heads + source) * head_dim)
+    if in_pairs(keys):
+        scatter_pairs(key, head_dim, address(keys, block + 2 * offset), np.int64(BLOCK))
+        at = address(values, block + offset // 2 * 2 * head_dim + offset % 2)
+        scatter_line(value, head_dim, at, np.int64(2), values)
+    else:
+        scatter_line(key, head_dim, address(keys, block + offset), np.int64(BLOCK), keys)
+        at = address(values, block + offset * head_dim)
+        scatter_line(value, head_dim, at, np.int64(1), values)
+
+
+@inlined
+def begin_attention(keys: Any, tables: Any, heads: Any) -> Any:
+    """What `attend_tile` works in, for all tiles of a thread; `end_attention` must follow."""
+    begin_pairs(keys)
+    head_dim, blocks = np.int64(keys.shape[2]), np.int64(tables.shape[1])
+    queries = np.int64(max(heads // keys.shape[1], _TOGETHER))
+    pairs = in_pairs(keys)
+    return room_of_pairs(head_dim, blocks if pairs else np.int64(0)), (
+        np.empty((queries, head_dim), np.float32),
+        np.empty(np.int64(0) if pairs else queries * blocks * BLOCK, np.float32),
+        np.empty(queries, np.float32),
+        np.empty((queries, head_dim), np.float32),
+    )
+
+
+@inlined
+def end_attention(keys: Any) -> None:
+    """See `begin_attention`."""
+    end_pairs(keys)
+
+
+@inlined
+def attend_tile(
+    qkv: Any, keys: Any, values: Any, tables: Any, tile: Any, source: Any, positions: Any,
+    window: Any, room: Any, out: Any,
+) -> None:  # fmt: skip
+    """Attention of a tile's queries that read key head `source`; `room`: see `begin_attention`."""
+    if in_pairs(keys):
+        attend_pairs(qkv, keys, values, tables, tile, source, positions, window, room[0], out)
+    else:
+        _attend_tile(qkv, keys, values, tables, tile, source, positions, window, room[1], out)
 
 
 @kernel
-def attend_tile(
+def _attend_tile(
     qkv: Any, keys: Any, values: Any, tables: Any, tile: Any, source: Any, positions: Any,
-    window: Any, out: Any,
+    window: Any, room: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Attention of a tile's queries that read key head `source`; see `attend`."""
+    """Attention of a tile's queries that read key head `source`, one by one."""
     row, count, head_dim = np.int64(tile[0]), np.int64(tile[1]), keys.shape[2]
     group = out.shape[1] // keys.shape[1]
     first = max(0, positions[row] - window + 1) if window > 0 else 0
@@ -112,20 +160,21 @@ def attend_tile(
     start = first // BLOCK
     table = tables[tile[2], start : last // BLOCK + 1]
     origin = start * BLOCK
-    queries = np.empty((count * group, head_dim), np.float32)
+    width, size = table.shape[0] * BLOCK, count * group
+    queries, totals, mixed = room[0][:size], room[2][:size], room[3][:size]
+    scores = room[1][: size * width].reshape((size, width))
     scale = np.float32(1.0) / np.sqrt(np.float32(head_dim))
     for index in range(count * group):
         at, head = row + index // group, source * group + index % group
         for feature in range(head_dim):
             queries[index, feature] = qkv[at, head, feature] * scale
-    scores = np.zeros((len(queries), table.shape[0] * BLOCK), np.float32)
+    scores[:] = np.float32(0.0)
     _score(queries, keys, table, source, scores)
-    totals = np.empty(len(queries), np.float32)
     for index in range(len(queries)):
         position = np.int64(positions[row + index // group])
         earliest = max(0, position - window + 1) if window > 0 else 0
         totals[index] = _soften(scores[index], earliest - origin, position - origin)
-    mixed = np.zeros((len(queries), head_dim), np.float32)
+    mixed[:] = np.float32(0.0)
     _mix(scores, values, table, source, last - origin, mixed)
     for index in range(len(queries)):
         at, head = row + index // group, source * group + index % group

@@ -1,9 +1,11 @@
 """A whole step of a quantized Llama-family decoder in one parallel region.
 
 The threads walk through the layers together (see _team): a step of one token costs some hundred and
-fifty short barriers instead of twice as many parallel regions. Rows are quantized where they are
+fifty short barriers instead of twice as many parallel regions. Few rows are a share of columns to
+each thread, so that weights are read once; many rows are a share of rows, which stay with a thread
+from one layer's attention to the next one's, in its own caches. Rows are quantized where they are
 needed; while they are few, every thread does it for itself, which is quicker than waiting for the
-others. A row's bits depend on neither: every output is computed by one thread, in one order.
+others. A row's bits depend on none of this: every output is computed by one thread, in one order.
 """
 
 from typing import Any, NamedTuple
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 
 from llmos_kernels import _decoder_phases as phases
 from llmos_kernels._jit import borrowed, inlined, kernel, parallel_kernel
-from llmos_kernels._team import Team, barrier, team_state
+from llmos_kernels._team import Team, barrier, begin_phase, claim, team_state
 
-OWN_ROWS = phases.OWN_ROWS
 Array = NDArray[Any]
 _PHASES_PER_LAYER = 10
+_SHARE = 32  # rows, when each thread takes rows
+_SHARED_ROWS = 64  # per thread; from here on it does
 
 
 class Matrices(NamedTuple):
@@ -31,6 +34,15 @@ class Matrices(NamedTuple):
     packed: Array
     scales: Array
     bias: Array
+
+
+class Projections(NamedTuple):
+    """The matrices; panels of gate_up hold LANES columns of gate and the same LANES of up."""
+
+    qkv: Matrices
+    output: Matrices
+    gate_up: Matrices
+    down: Matrices
 
 
 class Network(NamedTuple):
@@ -73,6 +85,22 @@ class Buffers(NamedTuple):
     inner: Array
 
 
+class Activations(NamedTuple):
+    """Room for max(rows, `own_rows`) rows of hidden, heads * head_dim and intermediate features.
+
+    As `activation_rows` makes it for what multiplies them: qkv and gate_up; output; down.
+    """
+
+    normed: Any
+    attended: Any
+    gated: Any
+
+
+def own_rows(threads: int) -> int:
+    """Rows of room that threads need for what each quantizes for itself."""
+    return threads * phases.OWN_SPACE
+
+
 def step_state(threads: int, layers: int) -> NDArray[np.int64]:
     """The state that `decode` and `decode_head` take; zero it before each."""
     return team_state(threads, _PHASES_PER_LAYER * layers + 2)
@@ -89,12 +117,10 @@ def decode(
         state: zeroed, from `step_state`.
         threads: how many take part, at most numba's.
         network: Network.
-        qkv, output, gate_up, down: Matrices. Panels of gate_up hold LANES columns of gate and the
-            same LANES of up.
+        qkv, output, gate_up, down: Projections, as numba takes no tuples of tuples into a loop.
         rows: Rows.
         buffers: Buffers; all but `hidden` is overwritten.
-        normed, attended, gated: Quantized rows of hidden, heads * head_dim and intermediate
-            features: room for max(rows, threads * OWN_ROWS).
+        normed, attended, gated: Activations; overwritten.
     """
     for thread in prange(threads):
         _walk(
@@ -105,7 +131,7 @@ def decode(
 
 @parallel_kernel
 def decode_head(
-    state: Any, threads: Any, hidden: Any, packed: Any, scales: Any, quantized: Any, logits: Any
+    state: Any, threads: Any, hidden: Any, packed: Any, scales: Any, room: Any, logits: Any
 ) -> None:
     """Write logits = hidden @ head.T.
 
@@ -114,33 +140,20 @@ def decode_head(
         threads: how many take part, at most numba's.
         hidden: (rows, hidden) float32.
         packed, scales: the head, one layer of Matrices.
-        quantized: room as in Buffers.
+        room: rows for the head, as in Activations.
         logits: (rows, vocab) float32.
     """
     for thread in prange(threads):
-        _walk_head(
-            Team(state, np.int64(thread), threads), hidden, packed, scales, quantized, logits
-        )
+        _walk_head(Team(state, np.int64(thread), threads), hidden, packed, scales, room, logits)
 
 
 @kernel
-def _walk_head(
-    team: Any, hidden: Any, packed: Any, scales: Any, quantized: Any, logits: Any
-) -> None:
+def _walk_head(team: Any, hidden: Any, packed: Any, scales: Any, room: Any, logits: Any) -> None:
     hidden, packed, scales, logits = borrowed((hidden, packed, scales, logits))
-    quantized = borrowed(quantized)
-    base = phases.quantize(team, hidden, quantized)
+    room = borrowed(room)
+    base = phases.quantize(team, hidden, room, np.int64(0))
     no_bias = np.empty(0, np.float32)
-    phases.project(team, quantized, base, packed, scales, no_bias, phases.STORE, logits, quantized)
-
-
-@inlined
-def _apply(
-    team: Any, x: Any, base: Any, weights: Any, layer: Any, finish: Any, out: Any, quantized: Any
-) -> None:
-    """A projection of one layer."""
-    packed, scales, bias = weights.packed[layer], weights.scales[layer], weights.bias[layer]
-    phases.project(team, x, base, packed, scales, bias, finish, out, quantized)
+    phases.project(team, room, base, packed, scales, no_bias, phases.STORE, logits)
 
 
 @kernel
@@ -150,29 +163,66 @@ def _walk(
 ) -> None:  # fmt: skip
     """One thread's way through a step."""
     network, rows, buffers = borrowed(network), borrowed(rows), borrowed(buffers)
-    qkv, output, gate_up, down = borrowed((qkv, output, gate_up, down))
-    normed, attended, gated = borrowed((normed, attended, gated))
-    hidden, inner, eps = buffers.hidden, buffers.inner, network.eps
-    layers, count = qkv.packed.shape[0], hidden.shape[0]
-    heads = buffers.qkv.reshape((count, buffers.qkv.shape[1] * buffers.qkv.shape[2]))
-    mixed = buffers.mixed.reshape((count, buffers.mixed.shape[1] * buffers.mixed.shape[2]))
-    for layer in range(layers):
-        norm = network.norms[2 * layer]
-        base = phases.normalize_and_quantize(team, hidden, norm, eps, normed)
-        _apply(team, normed, base, qkv, layer, phases.STORE, heads, gated)
+    projections = borrowed(Projections(qkv, output, gate_up, down))
+    room = borrowed(Activations(normed, attended, gated))
+    layers, count = projections.qkv.packed.shape[0], np.int64(buffers.hidden.shape[0])
+    alone = Team(team.state, team.thread, 1)
+    for layer in range(layers + 1):
+        if count < _SHARED_ROWS * team.threads:
+            _between(team, network, projections, rows, buffers, room, layer, np.int64(0), count)
+        else:
+            phase = begin_phase(team)
+            while True:
+                start, end = claim(team, phase, -(-count // _SHARE))
+                if start >= end:
+                    break
+                first, last = start * _SHARE, min(end * _SHARE, count)
+                _between(alone, network, projections, rows, buffers, room, layer, first, last)
+        if layer < layers:
+            barrier(team)
+            phases.attend(team, network, layer, rows, buffers)
+            barrier(team)
+
+
+@kernel
+def _between(
+    team: Any, network: Any, projections: Any, rows: Any, buffers: Any, room: Any, layer: Any,
+    first: Any, last: Any,
+) -> None:  # fmt: skip
+    """Rows [first, last), from the attention of the layer before to that of `layer`."""
+    hidden, eps, layers = buffers.hidden[first:last], network.eps, projections.qkv.packed.shape[0]
+    if layer > 0:
+        done, mixed, inner = layer - 1, _flat(buffers.mixed)[first:last], buffers.inner[first:last]
+        base = phases.quantize(team, mixed, room.attended, first)
+        _apply(team, room.attended, base, projections.output, done, phases.ADD, hidden)
         barrier(team)
-        done = phases.attend(team, network, layer, rows, buffers, attended)
+        norm = network.norms[2 * done + 1]
+        base = phases.normalize_and_quantize(team, hidden, norm, eps, room.normed, first)
+        _apply(team, room.normed, base, projections.gate_up, done, phases.GATE, inner)
         barrier(team)
-        base = np.int64(0) if done else phases.quantize(team, mixed, attended)
-        _apply(team, attended, base, output, layer, phases.ADD, hidden, gated)
+        base = phases.quantize(team, inner, room.gated, first)
+        _apply(team, room.gated, base, projections.down, done, phases.ADD, hidden)
         barrier(team)
-        norm = network.norms[2 * layer + 1]
-        base = phases.normalize_and_quantize(team, hidden, norm, eps, normed)
-        few = count <= OWN_ROWS
-        finish = phases.GATE if few else phases.GATE_QUANTIZE
-        _apply(team, normed, base, gate_up, layer, finish, inner, gated)
+    norm = network.norms[2 * layer]
+    if layer == layers:
+        phases.normalize_rows(team, hidden, norm, eps)
+        return
+    base = phases.normalize_and_quantize(team, hidden, norm, eps, room.normed, first)
+    heads = _flat(buffers.qkv)[first:last]
+    _apply(team, room.normed, base, projections.qkv, layer, phases.STORE, heads)
+    if not phases.alone(rows):
         barrier(team)
-        base = phases.quantize(team, inner, gated) if few else np.int64(0)
-        _apply(team, gated, base, down, layer, phases.ADD, hidden, gated)
-        barrier(team)
-    phases.normalize_rows(team, hidden, network.norms[2 * layers], eps)
+        phases.place(team, network, layer, rows, buffers.qkv, first, last)
+
+
+@inlined
+def _flat(heads: Any) -> Any:
+    """(rows, heads, head_dim) as (rows, heads * head_dim)."""
+    return heads.reshape((heads.shape[0], heads.shape[1] * heads.shape[2]))
+
+
+@inlined
+def _apply(team: Any, x: Any, base: Any, weights: Any, layer: Any, finish: Any, out: Any) -> None:
+    """A projection of one layer."""
+    packed, scales, bias = weights.packed[layer], weights.scales[layer], weights.bias[layer]
+    phases.project(team, x, base, packed, scales, bias, finish, out)

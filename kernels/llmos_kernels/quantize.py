@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -54,23 +53,17 @@ def quantized_rows(rows: int, features: int) -> Quantized:
 
 
 @inlined
-def quantize_row(values: Any, row: Any, out: Any) -> None:
+def quantize_groups(values: Any, row: Any, out: Any) -> None:
     """Quantize `values` (padded,) float32, contiguous, zero in its padding, into a row of `out`."""
     for group in range(values.shape[0] // GROUP):
-        quantize_group(address(values, group * GROUP), row, group, out)
-
-
-@inlined
-def quantize_group(values: Any, row: Any, group: Any, out: Any) -> None:
-    """Quantize the GROUP floats at the address `values` into a group of a row of `out`."""
-    _quantize_group(
-        values,
-        address(out.numbers, row * out.numbers.shape[1] + group * GROUP),
-        address(out.pairs, row * out.pairs.shape[1] + group * GROUP),
-        address(out.scales, row * out.scales.shape[1] + group),
-        address(out.offsets, row * out.offsets.shape[1] + group),
-        address(out.sums, row * out.sums.shape[1] + 2 * group),
-    )
+        _quantize_group(
+            address(values, group * GROUP),
+            address(out.numbers, row * out.numbers.shape[1] + group * GROUP),
+            address(out.pairs, row * out.pairs.shape[1] + group * GROUP),
+            address(out.scales, row * out.scales.shape[1] + group),
+            address(out.offsets, row * out.offsets.shape[1] + group),
+            address(out.sums, row * out.sums.shape[1] + 2 * group),
+        )
 
 
 @intrinsic
@@ -101,7 +94,7 @@ def _emit_group(
     size = builder.fdiv(peak, top)
     builder.store(size, vec.float_pointer(builder, scale))
     factor = vec.splat(builder, inverse)
-    rounded = [_round(builder, builder.fmul(part, factor)) for part in parts]
+    rounded = [vec.round_words(builder, builder.fmul(part, factor)) for part in parts]
     _put(builder, rounded, numbers, 8, range(LANES))
     if PAIRED:
         order = [four + at for four in range(0, LANES, 4) for at in (0, 2, 1, 3)]
@@ -130,17 +123,9 @@ def _put(builder: Any, parts: list[Any], address: Any, bits: int, order: Iterabl
 
 
 def _peak(builder: Any, parts: list[Any]) -> Any:
-    """The largest magnitude. Without their sign, floats are in the order of their bits."""
-    mask = ir.Constant(WORDS, [0x7FFFFFFF] * LANES)
-    bits = [builder.and_(builder.bitcast(part, WORDS), mask) for part in parts]
+    """The largest magnitude."""
+    bits = [vec.magnitude(builder, part) for part in parts]
     largest = bits[0]
     for other in bits[1:]:
         largest = builder.select(builder.icmp_signed(">", other, largest), other, largest)
     return builder.bitcast(vec.reduce_words(builder, largest, "smax"), vec.FLOAT)
-
-
-def _round(builder: Any, vector: Any) -> Any:
-    """To the nearest integer, ties to even."""
-    unary = ir.FunctionType(vec.VECTOR, [vec.VECTOR])
-    function = cgutils.get_or_insert_function(builder.module, unary, f"llvm.nearbyint.v{LANES}f32")
-    return builder.fptosi(builder.call(function, [vector]), WORDS)

@@ -1,14 +1,9 @@
-"""Matrix products of int8 activations with int8 or int4 weights.
+"""x @ weight.T with weights of few bits, from one row of x to hundreds.
 
-Weights lie in panels of PANEL output columns, as `linear`'s do, within a panel by group of input
-features, so that a product reads memory from front to back. The element type tells the format:
-
-uint8: one number per element, 128 too high; the scale per column is kept apart.
-uint32: eight 4-bit numbers per element, by groups of HALF features, each followed by its scales and
-    minimums as float16: value = number * scale + minimum.
-
-Products of bytes are added up exactly in int32 within a group, groups in order in float32: a row
-has the same bits in any batch and with any of PRODUCTS. Twin: reference.quantized_linear.
+Products of bytes are added up exactly in int32, within a group of `quantize`, or from the first
+feature to the last of `whole_rows`; groups follow in order in float32. So a row has the same bits
+in any batch. The type of the rows tells which; `activation_rows` chooses. Twin:
+reference.quantized_linear.
 """
 
 from typing import Any
@@ -17,71 +12,43 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic
-from numpy.typing import NDArray
+from numba.extending import intrinsic, overload
 
 from llmos_kernels._dot import choose_dot
-from llmos_kernels._jit import LANES, address, inlined, parallel_kernel
-from llmos_kernels._products import DEEP, INT4_WORDS, PANEL, PARTS, Dots
-from llmos_kernels._products_amx import Amx
+from llmos_kernels._jit import address, inlined, parallel_kernel
+from llmos_kernels._products import PANEL, Dots
+from llmos_kernels._products_amx import begin_tiles, end_tiles, multiply_whole
 from llmos_kernels._products_avx2 import Avx2
-from llmos_kernels.quantize import GROUP, HALF, Quantized
+from llmos_kernels.quantize import GROUP, Quantized, quantize_groups, quantized_rows
+from llmos_kernels.whole_rows import ROW_TILE, WholeRows, quantize_whole, whole_rows
 
 PRODUCTS: dict[str, Any] = {
-    "amx": Amx(),
     "avx512-vnni": Dots("avx512-vnni"),
     "avx2": Avx2(),
     "plain": Dots("plain"),
 }
-"""How products are computed, by instruction: see `_dot`."""
-_PRODUCT = PRODUCTS[choose_dot()]
+"""How products of groups are computed, by instruction: see `_dot`."""
+_TILES = choose_dot() == "amx"
+_PRODUCT = PRODUCTS["avx512-vnni" if _TILES else choose_dot()]
 _VECTOR_ROWS = _PRODUCT.max_rows
-MAX_ROWS = max(_VECTOR_ROWS, _PRODUCT.matrix_rows)
-PIECE_ROWS = 2 * _PRODUCT.matrix_rows or 8 * _VECTOR_ROWS
+MAX_ROWS = max(_VECTOR_ROWS, ROW_TILE)
+PIECE_ROWS = 4 * ROW_TILE if _TILES else 8 * _VECTOR_ROWS
 """Rows of a product that are one piece of work: the panel is read once for all of them."""
 
 
-def pack_int8(numbers: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Panels of (out_features, in_features) numbers: (panels, bytes of a panel)."""
-    padded = _pad(numbers, GROUP)
-    panels, groups = padded.shape[0] // PANEL, padded.shape[1] // GROUP
-    biased = (padded.astype(np.int16) + 128).astype(np.uint8)
-    split = biased.reshape(panels, PARTS, LANES, groups, GROUP // DEEP, DEEP)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 1, 2, 5)).reshape(panels, -1)
-
-
-def pack_int4(
-    numbers: NDArray[np.uint8], scales: NDArray[np.float16], minimums: NDArray[np.float16]
-) -> NDArray[np.uint32]:
-    """Panels of (out_features, in_features) numbers below 16, with (out, in / HALF) scales."""
-    padded, scales, minimums = _pad(numbers, GROUP), _pad(scales, 2), _pad(minimums, 2)
-    panels, groups = padded.shape[0] // PANEL, padded.shape[1] // HALF
-    split = padded.reshape(panels, PARTS, LANES, groups, 2, HALF // 2 // DEEP, DEEP)
-    # (panel, group, part, step, column, feature); the upper half byte is a later step's.
-    split = split.transpose(4, 0, 3, 1, 5, 2, 6)
-    packed = np.empty((panels, groups, INT4_WORDS * 4), np.uint8)
-    size = PANEL * HALF // 2
-    packed[:, :, :size] = (split[0] | split[1] << 4).reshape(panels, groups, -1)
-    for index, values in enumerate((scales, minimums)):
-        rows = np.ascontiguousarray(values.reshape(panels, PANEL, groups).transpose(0, 2, 1))
-        at = size + index * PANEL * 2
-        packed[:, :, at : at + PANEL * 2] = rows.view(np.uint8).reshape(panels, groups, -1)
-    return packed.reshape(panels, -1).view(np.uint32)
-
-
-def _pad(matrix: NDArray[Any], multiple: int) -> NDArray[Any]:
-    """Zeros up to whole panels of rows and a multiple of columns."""
-    rows, columns = -matrix.shape[0] % PANEL, -matrix.shape[1] % multiple
-    return np.pad(matrix, ((0, rows), (0, columns)))
+def activation_rows(rows: int, features: int, packed: Any) -> Quantized | WholeRows:
+    """Room for `rows` rows of x as products with `packed` take them here."""
+    make = whole_rows if _TILES and packed.dtype == np.uint8 else quantized_rows
+    return make(rows, features)
 
 
 @parallel_kernel
-def quantized_linear(x: Quantized, packed: Any, scales: Any, out: Any) -> None:
+def quantized_linear(x: Any, packed: Any, scales: Any, out: Any) -> None:
     """Write x @ weight.T.
 
     Args:
-        x: quantized rows.
-        packed: what `pack_int8` or `pack_int4` returned.
+        x: Quantized or WholeRows, as `activation_rows` gives them.
+        packed: what panels.pack_int8 or pack_int4 returned.
         scales: (panels * PANEL,) float32 of the columns; ones with int4.
         out: (rows, out_features) float32, contiguous.
     """
@@ -89,49 +56,126 @@ def quantized_linear(x: Quantized, packed: Any, scales: Any, out: Any) -> None:
         tile = np.empty((MAX_ROWS, PANEL), np.float32)
         used = min(PANEL, out.shape[1] - panel * PANEL)
         done = 0
+        begin_products(x)
         while done < out.shape[0]:
-            count = multiply_tile(x, done, out.shape[0] - done, packed, scales, panel, tile)
+            count = multiply_rows(
+                x, done, out.shape[0] - done, packed, scales, panel, address(tile, 0), PANEL
+            )
             for row in range(count):
                 for lane in range(used):
                     out[done + row, panel * PANEL + lane] = tile[row, lane]
             done += count
+        end_products(x)
+
+
+def quantize_row(values: Any, row: Any, out: Any) -> None:
+    """Quantize `values` (padded,) float32, contiguous, zero in its padding, into a row of `out`."""
+    raise NotImplementedError  # compiled only, by the type of `out`; so are the next three
+
+
+def begin_products(x: Any) -> None:
+    """Must come before a thread's first `multiply_rows`."""
+    raise NotImplementedError
+
+
+def end_products(x: Any) -> None:
+    """Must come after a thread's last `multiply_rows`."""
+    raise NotImplementedError
+
+
+def multiply_rows(
+    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
+) -> Any:
+    """Products of as many of `rows` rows from `first` as fit, with one panel; returns how many.
+
+    They go to the address `tile`, whose rows lie `width` floats apart. Of WholeRows, the first call
+    begins with a row tile.
+    """
+    raise NotImplementedError
+
+
+def _is_whole(x: Any) -> bool:
+    return getattr(x, "instance_class", None) is WholeRows
+
+
+@overload(quantize_row, inline="always")
+def _quantize_row(values: Any, row: Any, out: Any) -> Any:
+    def whole(values: Any, row: Any, out: Any) -> None:
+        quantize_whole(values, row, out)
+
+    def groups(values: Any, row: Any, out: Any) -> None:
+        quantize_groups(values, row, out)
+
+    return whole if _is_whole(out) else groups
+
+
+@overload(multiply_rows, inline="always")
+def _multiply_rows(
+    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
+) -> Any:
+    def whole(
+        x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
+    ) -> Any:
+        return multiply_whole(x, first, rows, packed, scales, panel, tile, width)
+
+    def groups(
+        x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
+    ) -> Any:
+        return _multiply_groups(x, first, rows, packed, scales, panel, tile, width)
+
+    return whole if _is_whole(x) else groups
+
+
+@overload(begin_products, inline="always")
+def _begin_products(x: Any) -> Any:
+    def whole(x: Any) -> None:
+        begin_tiles()
+
+    def groups(x: Any) -> None:
+        pass
+
+    return whole if _is_whole(x) else groups
+
+
+@overload(end_products, inline="always")
+def _end_products(x: Any) -> Any:
+    def whole(x: Any) -> None:
+        end_tiles()
+
+    def groups(x: Any) -> None:
+        pass
+
+    return whole if _is_whole(x) else groups
 
 
 @inlined
-def multiply_tile(
-    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any
+def _multiply_groups(
+    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
 ) -> Any:
-    """Products of as many rows from `first` as fit with one panel; returns how many.
-
-    tile (MAX_ROWS, PANEL) float32 receives them; at most `rows` rows are taken.
-    """
-    groups = x.scales.shape[1]
-    stride = groups * GROUP
-    at = first * groups
+    """`multiply_rows` of Quantized."""
+    count = np.int64(x.scales.shape[1])
+    at = first * count
     where = (
-        address(x.numbers, first * stride), address(x.pairs, first * x.pairs.shape[1]),
+        address(x.numbers, at * GROUP), address(x.pairs, first * x.pairs.shape[1]),
         address(x.scales, at), address(x.offsets, at), address(x.sums, 2 * at),
-        address(packed, panel * packed.shape[1]),
-        address(scales, panel * PANEL), address(tile, 0), groups,
+        address(packed, panel * packed.shape[1]), address(scales, panel * PANEL), tile,
+        np.int64(width), count,
     )  # fmt: skip
-    many = _matrix(packed, where, rows)
-    if many > 0:
-        return many
     if rows >= _VECTOR_ROWS:
         _rows_max(packed, where)
-        return _VECTOR_ROWS
+        return np.int64(_VECTOR_ROWS)
     if _VECTOR_ROWS > 4 and rows >= 4:
         _rows_4(packed, where)
-        return 4
+        return np.int64(4)
     if _VECTOR_ROWS > 2 and rows >= 2:
         _rows_2(packed, where)
-        return 2
+        return np.int64(2)
     _rows_1(packed, where)
-    return 1
+    return np.int64(1)
 
 
 def _row_block(num_rows: int, product: Any) -> Any:
-    """An intrinsic for `num_rows` rows; arguments as multiply_tile lists them."""
+    """An intrinsic for `num_rows` rows in groups; arguments as multiply_rows lists them."""
 
     @intrinsic
     def multiply(_context: Any, packed: Any, where: Any) -> Any:
@@ -147,30 +191,3 @@ def _row_block(num_rows: int, product: Any) -> Any:
 
 
 _rows_1, _rows_2, _rows_4, _rows_max = (_row_block(n, _PRODUCT) for n in (1, 2, 4, _VECTOR_ROWS))
-
-
-def _matrix_block(product: Any) -> Any:
-    """An intrinsic for as many rows as a matrix unit takes at once: returns how many it did, or 0.
-
-    0 where there are fewer, or no such unit, or none for the format.
-    """
-
-    @intrinsic
-    def multiply(_context: Any, packed: Any, where: Any, _rows: Any) -> Any:
-        most = product.matrix_rows if packed.dtype == types.uint8 else 0
-
-        def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            word = ir.IntType(64)
-            if not most:
-                return word(0)
-            enough = builder.icmp_signed(">=", arguments[2], word(most))
-            with builder.if_then(enough):
-                product.matrix(builder, cgutils.unpack_tuple(builder, arguments[1]))
-            return builder.select(enough, word(most), word(0))
-
-        return types.int64(packed, where, types.int64), codegen
-
-    return multiply
-
-
-_matrix = _matrix_block(_PRODUCT)

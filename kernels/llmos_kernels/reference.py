@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmos_kernels.attention import BLOCK
+from llmos_kernels._placing import BLOCK
 from llmos_kernels.quantize import GROUP
+from llmos_kernels.whole_rows import PEAK
 
 Array = NDArray[Any]
 
@@ -188,8 +189,17 @@ def quantize(x: Array) -> tuple[Array, Array]:
     return numbers, (peak / np.float32(127))[..., 0]
 
 
+def quantize_whole(x: Array) -> tuple[Array, Array]:
+    """Numbers of 16 bits (rows, features) and float32 scales (rows, 1) of whole rows."""
+    x = x.astype(np.float32)
+    peak, top = np.abs(x).max(-1, keepdims=True), np.float32(PEAK)
+    inverse = np.divide(top, peak, out=np.zeros_like(peak), where=peak > 0)
+    return np.rint(x * inverse).astype(np.int16), peak / top
+
+
 def quantized_linear(x: tuple[Array, Array], weight: Array) -> Array:
     """Give quantized rows @ weight.T in float64; `weight` (out, in) are the weights' values."""
     numbers, scales = x
-    wide = numbers.astype(np.float64) * np.repeat(scales.astype(np.float64), GROUP, axis=1)
+    group = numbers.shape[1] // scales.shape[1]
+    wide = numbers.astype(np.float64) * np.repeat(scales.astype(np.float64), group, axis=1)
     return wide @ weight.astype(np.float64).T

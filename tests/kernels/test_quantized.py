@@ -6,12 +6,20 @@ import sys
 import numpy as np
 import pytest
 
-from llmos_kernels import _products_amx, reference
+from llmos_kernels import _tiles, reference
 from llmos_kernels import quantized_linear as module
 from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import address, inlined, kernel
-from llmos_kernels.quantize import HALF, PAIRED, quantize_row, quantized_rows
-from llmos_kernels.quantized_linear import PANEL, PRODUCTS, pack_int4, pack_int8, quantized_linear
+from llmos_kernels._products import PANEL
+from llmos_kernels.panels import pack_int4, pack_int8
+from llmos_kernels.quantize import HALF, PAIRED, quantized_rows
+from llmos_kernels.quantized_linear import (
+    PRODUCTS,
+    activation_rows,
+    quantize_row,
+    quantized_linear,
+)
+from llmos_kernels.whole_rows import PEAK, WholeRows, whole_rows
 
 SHAPES = [(576, 576), (100, 128), (3, 64), (33, 192)]
 ROWS = [1, 2, 3, 5, 6, 13, 32, 45, 70]
@@ -23,8 +31,8 @@ def quantize_all(x, out):
         quantize_row(x[row], row, out)
 
 
-def quantized(x):
-    out = quantized_rows(*x.shape)
+def quantized(x, room=quantized_rows):
+    out = room(*x.shape)
     quantize_all(x, out)
     return out
 
@@ -54,6 +62,9 @@ def int4_weights(width, depth, seed=0):
 
 
 FORMATS = {"int8": int8_weights, "int4": int4_weights}
+WITH_AMX = pytest.mark.skipif(
+    choose_dot() != "amx", reason="the processor has no AMX, or LLMOS_DOT is set"
+)
 
 
 def paired(numbers):
@@ -69,8 +80,8 @@ def runs_here(name):
     return order.index(name) <= order.index(choose_dot())
 
 
-def run(x, packed, columns, width):
-    out = np.full((len(x.numbers), width), np.nan, np.float32)
+def run(x, packed, columns, width, rows=None):
+    out = np.full((rows or len(x.scales), width), np.nan, np.float32)
     quantized_linear(x, packed, columns, out)
     return out
 
@@ -107,13 +118,75 @@ def test_equals_twin(make, width, depth):
         np.testing.assert_array_equal(last, whole[-rows:])
 
 
+@WITH_AMX
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_whole_rows(scale):
+    """To the bit as the twin, rows of zeros and half-way cases included."""
+    x = normal(37, 192) * np.float32(scale)
+    x[3] = 0
+    x[4] = np.arange(192) * np.float32(scale) / 2  # rounds ties
+    x[4, 0] = PEAK * np.float32(scale) / 2
+    x[5, 7] *= 1000
+    result = quantized(x, whole_rows)
+    numbers, scales = reference.quantize_whole(x)
+    high, low = (
+        # (row tiles, groups, rows of a tile, features of a group) of a plane, as rows.
+        result.numbers[:, :, plane].transpose(0, 2, 1, 3).reshape(48, 192)[:37].astype(int)
+        for plane in range(2)
+    )
+    np.testing.assert_array_equal(256 * high + low, numbers)
+    np.testing.assert_array_equal(result.scales[:37], scales[:, 0])
+    for plane, part in enumerate((high, low)):
+        offsets = np.repeat(-128 * part.sum(-1)[:, None], 16, axis=1)
+        np.testing.assert_array_equal(result.offsets[plane, :37], offsets)
+
+
+@WITH_AMX
+@pytest.mark.parametrize(("width", "depth"), SHAPES)
+def test_products_of_whole_rows(width, depth):
+    """Equal the twin, far closer to the float product than groups are; and the same in any batch."""
+    packed, columns, values = int8_weights(width, depth)
+    x = normal(max(ROWS), depth, seed=1)
+    x[:, 5] *= 50  # what costs all others their precision in eight bits
+    result = run(quantized(x, whole_rows), packed, columns, width, len(x))
+    expected = reference.quantized_linear(reference.quantize_whole(x), values)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(result, expected, atol=2e-6 * size)
+    exact = x.astype(np.float64) @ values.T
+    error = np.abs(result - exact).max()
+    assert error < 1e-3 * size
+    groups = run(quantized(x), packed, columns, width)
+    assert np.abs(groups - exact).max() > 5 * error
+    for rows in ROWS:
+        last = run(quantized(x[-rows:].copy(), whole_rows), packed, columns, width, rows)
+        np.testing.assert_array_equal(last, result[-rows:])
+
+
+@WITH_AMX
+def test_whole_rows_are_the_choice():
+    """For int8 weights; int4's have scales of their own within a row, and stay with groups."""
+    packed = {name: make(64, 128)[0] for name, make in FORMATS.items()}
+    assert isinstance(activation_rows(8, 128, packed["int8"]), WholeRows)
+    assert not isinstance(activation_rows(8, 128, packed["int4"]), WholeRows)
+
+
+@WITH_AMX
+def test_extreme_whole_rows():
+    """The largest numbers in every place of both planes: no sum leaves its 32 bits."""
+    depth = 8192
+    numbers, columns = np.full((PANEL, depth), 127, np.int8), np.ones(PANEL, np.float32)
+    out = run(quantized(np.ones((16, depth), np.float32), whole_rows), pack_int8(numbers), columns,
+              PANEL)  # fmt: skip
+    np.testing.assert_allclose(out, 127 * depth, rtol=1e-6)
+
+
 @inlined
 def whole(x, pairs, packed, columns, tile):
     """What a block is told of all rows and one panel."""
     return (
         address(x.numbers, 0), address(pairs, 0), address(x.scales, 0), address(x.offsets, 0),
         address(x.sums, 0), address(packed, 0), address(columns, 0), address(tile, 0),
-        x.scales.shape[1],
+        np.int64(tile.shape[1]), np.int64(x.scales.shape[1]),
     )  # fmt: skip
 
 
@@ -173,26 +246,31 @@ print(_dot.choose_dot(), "+amx" in (numba.config.CPU_FEATURES or ""))
 """
 
 
-@pytest.mark.skipif(choose_dot() != "amx", reason="the processor has no AMX, or LLMOS_DOT is set")
+@WITH_AMX
 def test_without_permission():
     """Where Linux does not give the tiles, vectors are used, and no code that was cached for tiles."""
     done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "avx512-vnni False\n"), done.stderr
 
 
-@pytest.mark.skipif(choose_dot() != "amx", reason="the processor has no AMX, or LLMOS_DOT is set")
+@WITH_AMX
 def test_many_rows_go_to_the_tiles(monkeypatch):
-    """The control of the tests above: a block that adds nothing up gives other bits."""
-    x = normal(32, 128)
+    """The control of the tests above: tiles that multiply nothing give the offsets alone."""
+    x = quantized(normal(32, 128), whole_rows)
     packed, columns, _ = int8_weights(64, 128)
-    wanted = run(quantized(x), packed, columns, 64)
-    monkeypatch.setattr(_products_amx._Tiles, "_add_up", lambda *_: None)
+    wanted = run(x, packed, columns, 64)
+    monkeypatch.setattr(_tiles, "multiply", lambda *_: None)
 
     @kernel
-    def broken(x, packed, columns, tile):
-        return block(packed, whole(x, x.pairs, packed, columns, tile), len(x.numbers))
+    def broken(x, packed, columns, out):
+        module.begin_products(x)
+        count = module.multiply_rows(x, 0, 32, packed, columns, 0, address(out, 0), 64)
+        module.end_products(x)
+        return count
 
-    block = module._matrix_block(PRODUCTS["amx"])
-    tile = np.full((32, PANEL), np.nan, np.float32)
-    assert broken(quantized(x), packed, columns, tile) == 32
-    assert not (tile == wanted[:, :PANEL]).any()
+    out = np.full((32, 64), np.nan, np.float32)
+    assert broken(x, packed, columns, out) == 16
+    offsets = x.offsets[:, :16, 0].astype(np.float64)
+    alone = (256 * offsets[0] + offsets[1]) * x.scales[:16]
+    np.testing.assert_allclose(out[:16, :PANEL], alone[:, None] * columns[:PANEL], rtol=1e-5)
+    assert not (out[:16, :PANEL] == wanted[:16, :PANEL]).any()

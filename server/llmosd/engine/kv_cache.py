@@ -56,9 +56,11 @@ class KVCache:
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Zeros, because attention reads a block's unused positions before masking them.
 
-    torch.zeros writes them, and so makes every page resident; numpy asks for untouched pages.
+    torch.zeros writes them, and so makes every page resident; the kernels' are untouched pages.
     """
     count = math.prod(shape) * dtype.itemsize
     if device.type == "cpu" and count:
-        return torch.from_numpy(np.zeros(count, np.uint8)).view(dtype).view(shape)
+        from llmos_kernels.aligned import aligned  # noqa: PLC0415 - not on an accelerator's path
+
+        return torch.from_numpy(aligned((count,), np.uint8)).view(dtype).view(shape)
     return torch.zeros(shape, device=device, dtype=dtype)

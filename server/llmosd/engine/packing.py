@@ -14,7 +14,7 @@ from torch import Tensor
 
 from llmos_kernels._jit import LANES
 from llmos_kernels._products import PANEL
-from llmos_kernels.quantized_linear import pack_int4, pack_int8
+from llmos_kernels.panels import pack_int4, pack_int8
 from llmosd.architectures.architecture import Weights
 from llmosd.architectures.config import ModelConfig
 from llmosd.quantizers.registry import QUANTIZERS

@@ -1,6 +1,7 @@
 """The Llama family in int8 or int4 on a CPU: one call per step into the fused decoder.
 
-Same network as architectures.llama; activations are int8 in groups of 64. A row's result has the
+Same network as architectures.llama; activations are int8 in groups of
+64, or whole rows of 16 bits: see quantized_linear. A row's result has the
 same bits alone and in any batch.
 """
 
@@ -11,16 +12,18 @@ from torch import Tensor
 
 from llmos_kernels._team import all_run
 from llmos_kernels.decoder import (
-    OWN_ROWS,
+    Activations,
     Buffers,
     Matrices,
     Network,
+    Projections,
     Rows,
     decode,
     decode_head,
+    own_rows,
     step_state,
 )
-from llmos_kernels.quantize import quantized_rows
+from llmos_kernels.quantized_linear import activation_rows
 from llmosd.architectures.architecture import Cache, ForwardBatch
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.rope import rope_tables
@@ -55,7 +58,8 @@ class QuantizedLlama:
             arrays["norms"], arrays["head_norms"], cosine.numpy(), sine.numpy(),
             np.float32(config.norm_eps), config.sliding_window,
         )  # fmt: skip
-        self._matrices = [matrices(name) for name in ("qkv", "output", "gate_up", "down")]
+        names = ("qkv", "output", "gate_up", "down")
+        self._projections = Projections(*(matrices(name) for name in names))
         self._state = step_state(threads, config.num_layers)
         self._viewed: tuple[Cache, NDArray[np.uint16], NDArray[np.uint16]] | None = None
         self._make_room(0)
@@ -76,8 +80,8 @@ class QuantizedLlama:
         )  # fmt: skip
         self._state[:] = 0
         decode(
-            self._state, self._threads, self._network, *self._matrices, rows, buffers,
-            *self._quantized,
+            self._state, self._threads, self._network, *self._projections, rows, buffers,
+            *self._room,
         )  # fmt: skip
         return torch.from_numpy(hidden)
 
@@ -85,9 +89,7 @@ class QuantizedLlama:
         """Scores (rows, vocab_size) of the next token."""
         out = np.empty((len(hidden), self._config.vocab_size), np.float32)
         self._state[:] = 0
-        decode_head(
-            self._state, self._threads, hidden.numpy(), *self._head, self._quantized[0], out
-        )
+        decode_head(self._state, self._threads, hidden.numpy(), *self._head, self._head_room, out)
         return torch.from_numpy(out)
 
     def _plain(self, cache: Cache) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
@@ -105,6 +107,10 @@ class QuantizedLlama:
             (heads + 2 * config.num_kv_heads, depth), (heads, depth), (config.intermediate_size,)
         )  # fmt: skip
         self._between = [np.empty((rows, *shape), np.float32) for shape in shapes]
-        widths = config.hidden_size, heads * depth, config.intermediate_size
-        room = max(rows, self._threads * OWN_ROWS)
-        self._quantized = [quantized_rows(room, width) for width in widths]
+        room, (qkv, output, _, down) = max(rows, own_rows(self._threads)), self._projections
+        self._room = Activations(
+            activation_rows(room, config.hidden_size, qkv.packed),
+            activation_rows(room, heads * depth, output.packed),
+            activation_rows(room, config.intermediate_size, down.packed),
+        )
+        self._head_room = activation_rows(room, config.hidden_size, self._head[0])
