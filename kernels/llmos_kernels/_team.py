@@ -27,11 +27,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from llmos_kernels._jit import inlined, kernel, parallel_kernel
+from llmos_kernels._jit import borrowed, inlined, kernel, parallel_kernel
+from llmos_kernels._processors import MASK_WORDS, allow, current_processor, move_off, read_allowed
 
 _LINE = 8  # int64 slots of a cache line
 _ARRIVED, _ASLEEP, _THREADS = 0, _LINE, 2 * _LINE
-_PASSED, _PHASE, _ALONE = 0, 1, 2  # of a thread's own line
+# Of a thread's own line; its processor counts from 1.
+_PASSED, _PHASE, _ALONE, _PROCESSOR, _MOVED = 0, 1, 2, 3, 4
 _SPINS = 2000  # some 30 us, longer than the others need when they run
 _PATIENCE = 50_000_000
 # Linux's number for futex(2), by machine; elsewhere waiting threads yield.
@@ -40,7 +42,7 @@ _WAIT_PRIVATE, _WAKE_PRIVATE, _ALL = 128, 129, 2**31 - 1
 
 
 class Team(NamedTuple):
-    """What a thread knows: the shared state, its own number, and how many there are.
+    """What a thread knows: the shared state, its own number, how many there are, where it may run.
 
     The number must be an int64: in a `prange` it is unsigned in one of the two times that numba
     looks at the loop, and everything below would be compiled twice.
@@ -49,6 +51,7 @@ class Team(NamedTuple):
     state: NDArray[np.int64]
     thread: np.int64
     threads: int
+    allowed: NDArray[np.uint64]
 
 
 def team_state(threads: int, phases: int) -> NDArray[np.int64]:
@@ -129,17 +132,18 @@ def barrier(team: Any) -> None:
         state[own + _PASSED] += 1
         target = team.threads * state[own + _PASSED]
         if _add(state, np.int64(_ARRIVED), np.int64(1)) + 1 < target:
-            _wait(state, target)
+            if _wait(state, target):
+                _spread(team)
         elif _load(state, np.int64(_ASLEEP)) > 0:
             _futex(state, np.int64(_ARRIVED), np.int64(_WAKE_PRIVATE), np.int64(_ALL))
 
 
 @kernel
-def _wait(state: Any, target: Any) -> None:
-    """Until `target` threads have arrived."""
+def _wait(state: Any, target: Any) -> Any:
+    """Until `target` threads have arrived; whether this one slept."""
     for _ in range(_SPINS):
         if _load(state, np.int64(_ARRIVED)) >= target:
-            return
+            return False
         _relax()
     # The last to arrive adds itself before it looks for sleepers; a sleeper is counted before it
     # looks for the last to arrive, and the kernel looks once more: one of them sees the other.
@@ -150,6 +154,57 @@ def _wait(state: Any, target: Any) -> None:
             break
         _futex(state, np.int64(_ARRIVED), np.int64(_WAIT_PRIVATE), arrived)
     _add(state, np.int64(_ASLEEP), np.int64(-1))
+    return True
+
+
+@inlined
+def places() -> Any:
+    """A mask of processors, for `join` and `leave`."""
+    return np.zeros(MASK_WORDS, np.uint64)
+
+
+@inlined
+def join(state: Any, thread: Any, threads: Any, allowed: Any) -> Any:
+    """The team, for a thread that begins; `leave` must follow. `allowed`: from `places`."""
+    read_allowed(allowed)
+    team = Team(state, thread, threads, borrowed(allowed))
+    if threads > 1:
+        _spread(team)
+    return team
+
+
+@inlined
+def leave(team: Any, allowed: Any) -> None:
+    """What a thread does at its end; `allowed` as it was given to `join`."""
+    if team.state[_THREADS + team.thread * _LINE + _MOVED] > 0:
+        allow(allowed)
+
+
+@inlined
+def alone(team: Any) -> Any:
+    """A team of one thread, whose phases are its own, and whose barriers are passed at once."""
+    return Team(team.state, team.thread, 1, team.allowed)
+
+
+@kernel
+def _spread(team: Any) -> None:
+    """Leave this processor if another thread of the team is on it; see _processors.
+
+    Threads do so when they begin, and when they have slept.
+    """
+    own = _THREADS + team.thread * _LINE
+    here = current_processor() + 1
+    team.state[own + _PROCESSOR] = here
+    taken, met = np.zeros(MASK_WORDS, np.uint64), False
+    for other in range(team.threads):
+        place = team.state[_THREADS + other * _LINE + _PROCESSOR]
+        if other != team.thread and place > 0:
+            met = met or place == here
+            taken[(place - 1) // 64 % MASK_WORDS] |= np.uint64(1) << np.uint64((place - 1) % 64)
+    if met:
+        move_off(team.allowed, taken)
+        team.state[own + _MOVED] = 1
+        team.state[own + _PROCESSOR] = current_processor() + 1
 
 
 def all_run(threads: int) -> bool:
@@ -182,11 +237,7 @@ def _meet(state: Any, threads: Any) -> None:
 
 @inlined
 def begin_phase(team: Any) -> Any:
-    """The next phase's number for `claim`; all threads begin the same phases in the same order.
-
-    In a team of one, made of a thread's own number and the state of a larger team, phases are its
-    own, and barriers are passed at once.
-    """
+    """The next phase's number for `claim`; all threads begin the same phases in the same order."""
     own = _THREADS + team.thread * _LINE
     if team.threads == 1:
         team.state[own + _ALONE] = 0

@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 
 from llmos_kernels import _decoder_phases as phases
 from llmos_kernels._jit import borrowed, inlined, kernel, parallel_kernel
-from llmos_kernels._team import Team, barrier, begin_phase, claim, team_state
+from llmos_kernels._team import (
+    alone,
+    barrier,
+    begin_phase,
+    claim,
+    join,
+    leave,
+    places,
+    team_state,
+)
 
 Array = NDArray[Any]
 _PHASES_PER_LAYER = 10
 _SHARE = 32  # rows, when each thread takes rows
-_SHARED_ROWS = 64  # per thread; from here on it does
+_SHARED_ROWS = 128  # per thread; from here on it does
 
 
 class Matrices(NamedTuple):
@@ -124,8 +133,8 @@ def decode(
     """
     for thread in prange(threads):
         _walk(
-            Team(state, np.int64(thread), threads), network, qkv, output, gate_up, down, rows,
-            buffers, normed, attended, gated,
+            state, np.int64(thread), threads, network, qkv, output, gate_up, down, rows, buffers,
+            normed, attended, gated,
         )  # fmt: skip
 
 
@@ -144,29 +153,37 @@ def decode_head(
         logits: (rows, vocab) float32.
     """
     for thread in prange(threads):
-        _walk_head(Team(state, np.int64(thread), threads), hidden, packed, scales, room, logits)
+        _walk_head(state, np.int64(thread), threads, hidden, packed, scales, room, logits)
 
 
 @kernel
-def _walk_head(team: Any, hidden: Any, packed: Any, scales: Any, room: Any, logits: Any) -> None:
+def _walk_head(
+    state: Any, thread: Any, threads: Any, hidden: Any, packed: Any, scales: Any, room: Any,
+    logits: Any,
+) -> None:  # fmt: skip
+    allowed = places()
+    team = join(state, thread, threads, allowed)
     hidden, packed, scales, logits = borrowed((hidden, packed, scales, logits))
     room = borrowed(room)
     base = phases.quantize(team, hidden, room, np.int64(0))
     no_bias = np.empty(0, np.float32)
     phases.project(team, room, base, packed, scales, no_bias, phases.STORE, logits)
+    leave(team, allowed)
 
 
 @kernel
 def _walk(
-    team: Any, network: Any, qkv: Any, output: Any, gate_up: Any, down: Any, rows: Any,
-    buffers: Any, normed: Any, attended: Any, gated: Any,
+    state: Any, thread: Any, threads: Any, network: Any, qkv: Any, output: Any, gate_up: Any,
+    down: Any, rows: Any, buffers: Any, normed: Any, attended: Any, gated: Any,
 ) -> None:  # fmt: skip
     """One thread's way through a step."""
+    allowed = places()
+    team = join(state, thread, threads, allowed)
     network, rows, buffers = borrowed(network), borrowed(rows), borrowed(buffers)
     projections = borrowed(Projections(qkv, output, gate_up, down))
     room = borrowed(Activations(normed, attended, gated))
     layers, count = projections.qkv.packed.shape[0], np.int64(buffers.hidden.shape[0])
-    alone = Team(team.state, team.thread, 1)
+    single = alone(team)
     for layer in range(layers + 1):
         if count < _SHARED_ROWS * team.threads:
             _between(team, network, projections, rows, buffers, room, layer, np.int64(0), count)
@@ -177,11 +194,12 @@ def _walk(
                 if start >= end:
                     break
                 first, last = start * _SHARE, min(end * _SHARE, count)
-                _between(alone, network, projections, rows, buffers, room, layer, first, last)
+                _between(single, network, projections, rows, buffers, room, layer, first, last)
         if layer < layers:
             barrier(team)
             phases.attend(team, network, layer, rows, buffers)
             barrier(team)
+    leave(team, allowed)
 
 
 @kernel

@@ -1,19 +1,27 @@
 """Threads in one step: every piece of work is done once, and nobody passes a barrier early."""
 
+import os
+
 import numba
 import numpy as np
 import pytest
 from numba import prange
 
 from llmos_kernels._jit import kernel, parallel_kernel
+from llmos_kernels._processors import current_processor
 from llmos_kernels._team import (
-    Team,
+    _PROCESSOR,
+    _THREADS,
     _load,
     _relax,
     all_run,
+    alone,
     barrier,
     begin_phase,
     claim,
+    join,
+    leave,
+    places,
     team_state,
 )
 
@@ -31,11 +39,13 @@ def linger(early, spins):
 
 
 @kernel
-def walk(team, done, early, waits, spins):
+def walk(state, thread, threads, done, early, waits, spins):
     """In each phase, count every piece; a piece counts as early if the last phase is unfinished.
 
     The first thread is slow: it sits on each phase's first share for a while.
     """
+    allowed = places()
+    team = join(state, thread, threads, allowed)
     for phase in range(done.shape[0]):
         number = begin_phase(team)
         start, end = claim(team, number, done.shape[1])
@@ -50,12 +60,13 @@ def walk(team, done, early, waits, spins):
             start, end = claim(team, number, done.shape[1])
         if waits:
             barrier(team)
+    leave(team, allowed)
 
 
 @parallel_kernel
 def all_walk(state, threads, done, early, waits, spins):
     for thread in prange(threads):
-        walk(Team(state, np.int64(thread), threads), done, early, waits, spins)
+        walk(state, np.int64(thread), threads, done, early, waits, spins)
 
 
 def run(threads, pieces, waits, spins):
@@ -82,6 +93,95 @@ def test_without_barrier_it_fails():
     More than one run only because the slow thread may come so late that no share is left for it.
     """
     assert any(run(2, 100, waits=False, spins=SECONDS)[1] for _ in range(500))
+
+
+@kernel
+def walk_alone(state, thread, threads, done, waits):
+    """Each claims its own share of rows, and goes through phases over them by itself."""
+    allowed = places()
+    team = join(state, thread, threads, allowed)
+    single = alone(team) if waits else team
+    number = begin_phase(team)
+    while True:
+        start, end = claim(team, number, done.shape[1])
+        if start >= end:
+            break
+        for phase in range(done.shape[0]):
+            inner = begin_phase(single)
+            first, last = claim(single, inner, end - start)
+            while first < last:
+                for row in range(start + first, start + last):
+                    done[phase, row] += 1
+                first, last = claim(single, inner, end - start)
+            barrier(single)
+    leave(team, allowed)
+
+
+@parallel_kernel
+def all_walk_alone(state, threads, done, waits):
+    for thread in prange(threads):
+        walk_alone(state, np.int64(thread), threads, done, waits)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rows", [1, 2, 7, 100])
+def test_a_team_of_one_within_a_team(threads, rows):
+    """Its phases are its own: every row is done once in each, and no barrier waits for others."""
+    for _ in range(20):
+        done = np.zeros((PHASES, rows), np.int64)
+        all_walk_alone(team_state(threads, 1), threads, done, True)
+        assert (done == 1).all()
+
+
+@kernel
+def meet(state, restore):
+    """Begin as the second of two threads."""
+    allowed = places()
+    team = join(state, np.int64(1), 2, allowed)
+    here = current_processor()
+    if restore:
+        leave(team, allowed)
+    return here
+
+
+@pytest.fixture
+def affinity():
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("one processor")
+    yield before
+    os.sched_setaffinity(0, before)
+
+
+def state_where_first_is_on(processor):
+    state = team_state(2, 1)
+    state[_THREADS + _PROCESSOR] = processor + 1
+    return state
+
+
+def test_two_threads_do_not_share_a_processor(affinity):
+    """The second goes elsewhere, and is free again at the end; the control is another's place."""
+    here = min(affinity)
+    for other, moves in ((here, True), (here + 1000, False)):
+        os.sched_setaffinity(0, {here})
+        os.sched_setaffinity(0, affinity)  # still there, though it need not be
+        state = state_where_first_is_on(other)
+        if current_processor() != here:
+            continue
+        found = meet(state, restore=False)
+        assert (found != here) == moves or not moves
+        assert os.sched_getaffinity(0) == (affinity - {here} if moves else affinity)
+        os.sched_setaffinity(0, affinity)
+        meet(state_where_first_is_on(other), restore=True)
+        assert os.sched_getaffinity(0) == affinity
+
+
+def test_where_a_thread_may_not_go_it_stays(affinity):
+    """Of a process that was given one processor."""
+    here = min(affinity)
+    os.sched_setaffinity(0, {here})
+    assert meet(state_where_first_is_on(here), restore=False) == here
+    assert os.sched_getaffinity(0) == {here}
 
 
 def test_fewer_threads_than_asked_are_found_out():

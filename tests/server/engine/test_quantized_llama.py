@@ -20,7 +20,7 @@ from llmosd.engine.quantized_llama import QuantizedLlama
 from llmosd.quantizers.quantizer import dequantize
 from llmosd.quantizers.registry import QUANTIZERS
 
-PROMPT = torch.randint(0, 276, (1, 150), generator=torch.Generator().manual_seed(7))
+PROMPT = torch.randint(0, 276, (1, 256), generator=torch.Generator().manual_seed(7))
 OPTIONS = {
     "mistral": {"sliding_window": 24},
     # Heads of a size that fills AMX's tiles, and widths that end within a panel.
@@ -48,7 +48,7 @@ def test_logits(family, dtype):
     """All positions' logits, prompt and decoding alike; the control is far off."""
     name, source, version = family
     network, config = quantized(version, dtype)
-    ours = logits(network, config, [150])
+    ours = logits(network, config, [256])
     reference = rounded(source, dtype)
     assert error(ours, reference(PROMPT).logits[0]) < TOLERANCE
     leave_out(name, reference)
@@ -63,19 +63,19 @@ def test_chunks_do_not_matter(family, dtype):
     At once, each thread takes rows; in pieces, columns.
     """
     network, config = quantized(family[2], dtype)
-    whole = logits(network, config, [150])
-    assert torch.equal(logits(network, config, [7, 32, 1, 60, 50]), whole)
-    assert torch.equal(logits(network, config, [1] * 150), whole)
+    whole = logits(network, config, [256])
+    assert torch.equal(logits(network, config, [7, 32, 1, 60, 156]), whole)
+    assert torch.equal(logits(network, config, [1] * 256), whole)
 
 
 @pytest.mark.parametrize("dtype", QUANTIZERS)
 @torch.inference_mode()
 def test_many_streams(family, dtype):
-    """A step of 150 first tokens, each of its own sequence: what each gets alone."""
+    """A step of 256 first tokens, each of its own sequence: what each gets alone."""
     network, config = quantized(family[2], dtype)
-    together = first_tokens(network, config, 150)
+    together = first_tokens(network, config, 256)
     assert torch.equal(
-        together, torch.cat([first_tokens(network, config, 1, at) for at in range(150)])
+        together, torch.cat([first_tokens(network, config, 1, at) for at in range(256)])
     )
     assert torch.equal(first_tokens(network, config, 40, 70), together[70:110])
 
