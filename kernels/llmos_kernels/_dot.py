@@ -1,8 +1,9 @@
 """Sums of four products of bytes, the inner step of every quantized matrix product.
 
 Which instruction does it is a table: AVX512-VNNI where the processor has it, plain vector code,
-from which LLVM makes what NEON or SSE offer, elsewhere; AVX2 and AMX have blocks of their own, see
-`_products_avx2` and `_products_amx`. All are exact, so bits agree.
+from which LLVM makes what NEON or SSE offer, elsewhere; AVX2 has blocks of its own, see
+`_products_avx2`. All are exact, so bits agree. Where there is AMX, int8 weights are multiplied by
+activations of another kind, see `_products_amx` and `whole_rows`.
 """
 
 import ctypes
@@ -76,7 +77,7 @@ def choose_dot() -> str:
     best = "avx512-vnni" if has("avx512vnni") else "plain"
     if best == "plain" and has("avx2", "fma", "f16c"):
         best = "avx2"
-    if best == "avx512-vnni" and has("amx-int8", "amx-tile"):
+    if best == "avx512-vnni" and has("amx-int8", "amx-bf16", "amx-tile"):
         best = "amx"
     chosen = os.environ.get("LLMOS_DOT") or best
     if chosen == "amx" and not _may_use_tiles():

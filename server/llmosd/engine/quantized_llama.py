@@ -1,8 +1,7 @@
 """The Llama family in int8 or int4 on a CPU: one call per step into the fused decoder.
 
-Same network as architectures.llama; activations are int8 in groups of
-64, or whole rows of 16 bits: see quantized_linear. A row's result has the
-same bits alone and in any batch.
+Same network as architectures.llama; activations are int8 in groups of 64, or whole rows of 16 bits:
+see quantized_linear. A row's result has the same bits alone and in any batch.
 """
 
 import numpy as np

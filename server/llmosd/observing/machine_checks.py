@@ -84,8 +84,8 @@ def _processor() -> Check:
     if forced:
         fix = "take LLMOS_DOT out of the daemon's environment, unless it is meant"
         return warning("processor", f"LLMOS_DOT asks for {forced} instructions", fix)
-    if {"avx512_vnni", "amx_int8", "amx_tile"} <= flags:
-        return ok("processor", "int8 by AMX and AVX512-VNNI, int4 by the latter")
+    if {"avx512_vnni", "amx_int8", "amx_bf16", "amx_tile"} <= flags:
+        return ok("processor", "int8 and attention by AMX, int4 by AVX512-VNNI")
     if "avx512_vnni" in flags:
         return ok("processor", "int8 and int4 by AVX512-VNNI")
     if {"avx2", "fma", "f16c"} <= flags:

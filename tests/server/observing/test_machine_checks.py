@@ -65,7 +65,7 @@ def test_threads_beyond_the_quota(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "result", "says"),
     [
-        ("fma avx2 f16c avx512_vnni amx_tile amx_int8", "OK", "AMX"),
+        ("fma avx2 f16c avx512_vnni amx_tile amx_int8 amx_bf16", "OK", "AMX"),
         ("fma avx2 f16c avx512_vnni", "OK", "int8 and int4 by AVX512-VNNI"),
         ("fma avx2 f16c", "OK", "AVX2"),
         ("avx2", "WARNING", "slow"),
