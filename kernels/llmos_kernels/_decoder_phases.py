@@ -33,21 +33,23 @@ STORE, ADD, GATE = 0, 1, 2  # what `project` does with a product
 def quantize(team: Any, source: Any, out: Any, first: Any) -> Any:
     """Quantize rows (rows, features), into rows of `out` from `first` on."""
     rows, features = source.shape
-    room = _row_room(features)
-    if rows <= OWN_ROWS and team.threads > 1:
-        base = np.int64(team.thread * OWN_SPACE)
-        for row in range(rows):
-            _quantize(source[row], room, base + row, out)
-        return base
-    phase = begin_phase(team)
+    room, own = _row_room(features), _for_itself(team, rows)
+    base = np.int64(team.thread * OWN_SPACE) if own else first
+    phase = np.int64(0) if own else begin_phase(team)
     while True:
-        start, end = claim(team, phase, rows)
-        if start >= end:
-            break
+        start, end = (np.int64(0), np.int64(rows)) if own else claim(team, phase, rows)
         for row in range(start, end):
-            _quantize(source[row], room, first + row, out)
-    barrier(team)
-    return first
+            line = source[row]
+            if features != room.shape[0]:
+                for at in range(features):
+                    room[at] = line[at]
+                line = room
+            quantize_row(line, base + row, out)
+        if own or start >= end:
+            break
+    if not own:
+        barrier(team)
+    return base
 
 
 @kernel
@@ -56,39 +58,31 @@ def normalize_and_quantize(
 ) -> Any:
     """Quantize RMSNorm(rows), into rows of `out` from `first` on."""
     rows, features = source.shape
-    room = _row_room(features)
-    if rows <= OWN_ROWS and team.threads > 1:
-        base = np.int64(team.thread * OWN_SPACE)
-        for row in range(rows):
-            normalize(source[row], weight, eps, room)
-            quantize_row(room, base + row, out)
-        return base
-    phase = begin_phase(team)
+    room, own = _row_room(features), _for_itself(team, rows)
+    base = np.int64(team.thread * OWN_SPACE) if own else first
+    phase = np.int64(0) if own else begin_phase(team)
     while True:
-        start, end = claim(team, phase, rows)
-        if start >= end:
-            break
+        start, end = (np.int64(0), np.int64(rows)) if own else claim(team, phase, rows)
         for row in range(start, end):
             normalize(source[row], weight, eps, room)
-            quantize_row(room, first + row, out)
-    barrier(team)
-    return first
+            quantize_row(room, base + row, out)
+        if own or start >= end:
+            break
+    if not own:
+        barrier(team)
+    return base
+
+
+@inlined
+def _for_itself(team: Any, rows: Any) -> Any:
+    """Whether each thread of a team quantizes all rows for itself."""
+    return rows <= OWN_ROWS and team.threads > 1
 
 
 @inlined
 def _row_room(features: Any) -> Any:
     """A row of zeros, as long as quantized ones."""
     return np.zeros(-(-features // GROUP) * GROUP, np.float32)
-
-
-@inlined
-def _quantize(source: Any, room: Any, row: Any, out: Any) -> None:
-    """A row of any length, by way of `room` where it needs padding."""
-    if source.shape[0] == room.shape[0]:
-        quantize_row(source, row, out)
-    else:
-        room[: source.shape[0]] = source
-        quantize_row(room, row, out)
 
 
 @kernel
@@ -160,14 +154,17 @@ def _finish(finish: Any, tile: Any, rows: Any, out: Any, width: Any) -> None:
         store_tile(tile, rows, out, width)
 
 
-@inlined
+@kernel
 def _finish_edge(finish: Any, tile: Any, column: Any, out: Any) -> None:
     """Of a panel that is wider than what is left of `out`."""
     edge = np.empty((MAX_ROWS, PANEL), np.float32)
-    count, used = out.shape[0], out.shape[1] - column
-    edge[:count, :used] = out[:, column:]
-    _finish(finish, tile, count, address(edge, 0), np.int64(PANEL))
-    out[:, column:] = edge[:count, :used]
+    for row in range(out.shape[0]):
+        for at in range(out.shape[1] - column):
+            edge[row, at] = out[row, column + at]
+    _finish(finish, tile, np.int64(out.shape[0]), address(edge, 0), np.int64(PANEL))
+    for row in range(out.shape[0]):
+        for at in range(out.shape[1] - column):
+            out[row, column + at] = edge[row, at]
 
 
 @inlined
@@ -212,7 +209,7 @@ def attend(team: Any, network: Any, layer: Any, rows: Any, buffers: Any) -> None
     end_attention(keys)
 
 
-@inlined
+@kernel
 def _place(
     network: Any, layer: Any, rows: Any, qkv: Any, row: Any, source: Any, keys: Any, values: Any
 ) -> None:

@@ -124,7 +124,7 @@ _relax: Any = _relax_processor
 _futex: Any = _futex_call
 
 
-@inlined
+@kernel
 def barrier(team: Any) -> None:
     """Wait until all threads are here."""
     state, own = team.state, _THREADS + team.thread * _LINE

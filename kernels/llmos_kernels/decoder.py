@@ -28,7 +28,7 @@ from llmos_kernels._team import (
 )
 
 Array = NDArray[Any]
-_PHASES_PER_LAYER = 10
+_PHASES_PER_LAYER = 11
 _SHARE = 32  # rows, when each thread takes rows
 _SHARED_ROWS = 128  # per thread; from here on it does
 
@@ -112,7 +112,7 @@ def own_rows(threads: int) -> int:
 
 def step_state(threads: int, layers: int) -> NDArray[np.int64]:
     """The state that `decode` and `decode_head` take; zero it before each."""
-    return team_state(threads, _PHASES_PER_LAYER * layers + 2)
+    return team_state(threads, _PHASES_PER_LAYER * (layers + 1))
 
 
 @parallel_kernel
@@ -183,18 +183,19 @@ def _walk(
     projections = borrowed(Projections(qkv, output, gate_up, down))
     room = borrowed(Activations(normed, attended, gated))
     layers, count = projections.qkv.packed.shape[0], np.int64(buffers.hidden.shape[0])
-    single = alone(team)
+    by_rows = count >= _SHARED_ROWS * threads
+    who = alone(team) if by_rows else team
+    shares = -(-count // _SHARE) if by_rows else np.int64(1)
     for layer in range(layers + 1):
-        if count < _SHARED_ROWS * team.threads:
-            _between(team, network, projections, rows, buffers, room, layer, np.int64(0), count)
-        else:
-            phase = begin_phase(team)
-            while True:
-                start, end = claim(team, phase, -(-count // _SHARE))
-                if start >= end:
-                    break
-                first, last = start * _SHARE, min(end * _SHARE, count)
-                _between(single, network, projections, rows, buffers, room, layer, first, last)
+        phase = begin_phase(team)
+        while True:
+            start, end = claim(team, phase, shares) if by_rows else (np.int64(0), np.int64(1))
+            if start >= end:
+                break
+            first, last = start * _SHARE, min(end * _SHARE, count) if by_rows else count
+            _between(who, network, projections, rows, buffers, room, layer, first, last)
+            if not by_rows:
+                break
         if layer < layers:
             barrier(team)
             phases.attend(team, network, layer, rows, buffers)
@@ -202,7 +203,7 @@ def _walk(
     leave(team, allowed)
 
 
-@kernel
+@inlined
 def _between(
     team: Any, network: Any, projections: Any, rows: Any, buffers: Any, room: Any, layer: Any,
     first: Any, last: Any,
