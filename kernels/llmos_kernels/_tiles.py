@@ -41,9 +41,12 @@ def load(builder: Any, tile: int, address: Any, stride: Any) -> None:
 def clear(builder: Any, tile: int) -> None:
     """Zeros; by a load, as `tilezero` waits for the tile's last use."""
     kind = ir.ArrayType(_BYTE, LINE)
-    zeros = cgutils.alloca_once_value(builder, ir.Constant(kind, bytearray(LINE)))
-    zeros.align = LINE
-    load(builder, tile, builder.bitcast(zeros, _BYTE.as_pointer()), 0)
+    with builder.goto_entry_block():
+        zeros = builder.alloca(kind)
+        zeros.align = LINE
+        builder.store(ir.Constant(kind, bytearray(LINE)), zeros)
+        place = builder.bitcast(zeros, _BYTE.as_pointer())
+    load(builder, tile, place, 0)
 
 
 def store(builder: Any, tile: int, address: Any, stride: Any) -> None:

@@ -84,7 +84,7 @@ def names():
         return NAMES.read_text().split()
     rng = random.Random(0)
     return [
-        "".join(rng.choice(pair) for pair in ("ae", "mn", "aio", "ln", "ae")) for _ in range(99)
+        "".join(rng.choice(pair) for pair in ("ae", "mn", "aio", "ln", "ae")) for _ in range(3000)
     ]
 
 

@@ -11,6 +11,7 @@ from llmos_kernels import quantized_linear as module
 from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import address, inlined, kernel
 from llmos_kernels._products import PANEL
+from llmos_kernels.aligned import LINE, aligned, realigned
 from llmos_kernels.panels import pack_int4, pack_int8
 from llmos_kernels.quantize import HALF, PAIRED, quantized_rows
 from llmos_kernels.quantized_linear import (
@@ -215,6 +216,21 @@ def test_pairs():
     assert x.pairs.shape == ((3, 128) if PAIRED else (3, 0))
     if PAIRED:
         np.testing.assert_array_equal(x.pairs, paired(x.numbers))
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 7), (300, 1000)])
+def test_aligned(shape):
+    """An array begins with a cache line; a copy of another one has its content."""
+    zeros = aligned(shape, np.int32)
+    assert zeros.ctypes.data % LINE == 0
+    assert zeros.shape == shape
+    assert not zeros.any()
+    values = normal(*shape)
+    copy = realigned(values)
+    assert copy.ctypes.data % LINE == 0
+    np.testing.assert_array_equal(copy, values)
+    copy[:] = 0
+    assert values.any()
 
 
 def test_extreme_bytes():
