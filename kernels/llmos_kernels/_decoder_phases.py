@@ -30,17 +30,24 @@ STORE, ADD, GATE = 0, 1, 2  # what `project` does with a product
 
 
 @kernel
-def quantize(team: Any, source: Any, out: Any, first: Any) -> Any:
-    """Quantize rows (rows, features), into rows of `out` from `first` on."""
+def quantize(team: Any, source: Any, norm: Any, eps: Any, out: Any, first: Any) -> Any:
+    """Quantize rows (rows, features), into rows of `out` from `first` on.
+
+    norm: (features,), the weight of an RMSNorm that comes before; or (0,) where there is none.
+    """
     rows, features = source.shape
-    room, own = _row_room(features), _for_itself(team, rows)
+    room = np.zeros(-(-features // GROUP) * GROUP, np.float32)
+    own = rows <= OWN_ROWS and team.threads > 1
     base = np.int64(team.thread * OWN_SPACE) if own else first
     phase = np.int64(0) if own else begin_phase(team)
     while True:
         start, end = (np.int64(0), np.int64(rows)) if own else claim(team, phase, rows)
         for row in range(start, end):
             line = source[row]
-            if features != room.shape[0]:
+            if norm.shape[0] > 0:
+                normalize(line, norm, eps, room)
+                line = room
+            elif features != room.shape[0]:
                 for at in range(features):
                     room[at] = line[at]
                 line = room
@@ -50,39 +57,6 @@ def quantize(team: Any, source: Any, out: Any, first: Any) -> Any:
     if not own:
         barrier(team)
     return base
-
-
-@kernel
-def normalize_and_quantize(
-    team: Any, source: Any, weight: Any, eps: Any, out: Any, first: Any
-) -> Any:
-    """Quantize RMSNorm(rows), into rows of `out` from `first` on."""
-    rows, features = source.shape
-    room, own = _row_room(features), _for_itself(team, rows)
-    base = np.int64(team.thread * OWN_SPACE) if own else first
-    phase = np.int64(0) if own else begin_phase(team)
-    while True:
-        start, end = (np.int64(0), np.int64(rows)) if own else claim(team, phase, rows)
-        for row in range(start, end):
-            normalize(source[row], weight, eps, room)
-            quantize_row(room, base + row, out)
-        if own or start >= end:
-            break
-    if not own:
-        barrier(team)
-    return base
-
-
-@inlined
-def _for_itself(team: Any, rows: Any) -> Any:
-    """Whether each thread of a team quantizes all rows for itself."""
-    return rows <= OWN_ROWS and team.threads > 1
-
-
-@inlined
-def _row_room(features: Any) -> Any:
-    """A row of zeros, as long as quantized ones."""
-    return np.zeros(-(-features // GROUP) * GROUP, np.float32)
 
 
 @kernel

@@ -34,10 +34,22 @@ Sums = dict[tuple[int, int], Any]  # by plane and part
 
 
 @inlined
+def begin_whole(_x: Any) -> None:
+    """quantized_linear.begin_products of WholeRows."""
+    _begin_tiles()
+
+
+@inlined
+def end_whole(_x: Any) -> None:
+    """quantized_linear.end_products of WholeRows."""
+    _end_tiles()
+
+
+@inlined
 def multiply_whole(
     x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
 ) -> Any:
-    """quantized_linear.multiply_rows of WholeRows; between begin_tiles() and end_tiles()."""
+    """quantized_linear.multiply_rows of WholeRows; between `begin_whole` and `end_whole`."""
     where = (
         numbers_of(x, first), address(x.scales, first), address(x.offsets, first * LANES),
         np.int64(x.offsets.shape[1] * LANES), address(packed, panel * packed.shape[1]),
@@ -131,7 +143,7 @@ class Vectors(_WholeBlock):
 
 
 class Tiles(_WholeBlock):
-    """Up to ROW_TILE rows, by AMX; between begin_tiles() and end_tiles()."""
+    """Up to ROW_TILE rows, by AMX; between `begin_whole` and `end_whole`."""
 
     def emit(self, rows: Any) -> None:
         """Emit a block; all of the row tile is multiplied, `rows` rows are written."""
@@ -219,4 +231,4 @@ def _once(emit: Any) -> Any:
 
 
 _tile_rows: Any = _whole_tile
-begin_tiles, end_tiles = _once(tiles.begin), _once(tiles.end)
+_begin_tiles, _end_tiles = _once(tiles.begin), _once(tiles.end)

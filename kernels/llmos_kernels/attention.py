@@ -120,12 +120,13 @@ def begin_attention(keys: Any, tables: Any, heads: Any) -> Any:
     begin_pairs(keys)
     head_dim, blocks = np.int64(keys.shape[2]), np.int64(tables.shape[1])
     queries = np.int64(max(heads // keys.shape[1], _TOGETHER))
-    pairs = in_pairs(keys)
-    return room_of_pairs(head_dim, blocks if pairs else np.int64(0)), (
-        np.empty((queries, head_dim), np.float32),
-        np.empty(np.int64(0) if pairs else queries * blocks * BLOCK, np.float32),
-        np.empty(queries, np.float32),
-        np.empty((queries, head_dim), np.float32),
+    pairs = in_pairs(keys)  # one of the two rooms stays empty
+    own, paired = (np.int64(0), blocks) if pairs else (queries, np.int64(0))
+    return room_of_pairs(head_dim, paired), (
+        np.empty((own, head_dim), np.float32),
+        np.empty(own * blocks * BLOCK, np.float32),
+        np.empty(own, np.float32),
+        np.empty((own, head_dim), np.float32),
     )
 
 

@@ -165,9 +165,9 @@ def _walk_head(
     team = join(state, thread, threads, allowed)
     hidden, packed, scales, logits = borrowed((hidden, packed, scales, logits))
     room = borrowed(room)
-    base = phases.quantize(team, hidden, room, np.int64(0))
-    no_bias = np.empty(0, np.float32)
-    phases.project(team, room, base, packed, scales, no_bias, phases.STORE, logits)
+    none = np.empty(0, np.float32)
+    base = phases.quantize(team, hidden, none, np.float32(0.0), room, np.int64(0))
+    phases.project(team, room, base, packed, scales, none, phases.STORE, logits)
     leave(team, allowed)
 
 
@@ -211,22 +211,23 @@ def _between(
     """Rows [first, last), from the attention of the layer before to that of `layer`."""
     hidden, eps, layers = buffers.hidden[first:last], network.eps, projections.qkv.packed.shape[0]
     if layer > 0:
+        no_norm = network.norms[0, :0]
         done, mixed, inner = layer - 1, _flat(buffers.mixed)[first:last], buffers.inner[first:last]
-        base = phases.quantize(team, mixed, room.attended, first)
+        base = phases.quantize(team, mixed, no_norm, eps, room.attended, first)
         _apply(team, room.attended, base, projections.output, done, phases.ADD, hidden)
         barrier(team)
         norm = network.norms[2 * done + 1]
-        base = phases.normalize_and_quantize(team, hidden, norm, eps, room.normed, first)
+        base = phases.quantize(team, hidden, norm, eps, room.normed, first)
         _apply(team, room.normed, base, projections.gate_up, done, phases.GATE, inner)
         barrier(team)
-        base = phases.quantize(team, inner, room.gated, first)
+        base = phases.quantize(team, inner, no_norm, eps, room.gated, first)
         _apply(team, room.gated, base, projections.down, done, phases.ADD, hidden)
         barrier(team)
     norm = network.norms[2 * layer]
     if layer == layers:
         phases.normalize_rows(team, hidden, norm, eps)
         return
-    base = phases.normalize_and_quantize(team, hidden, norm, eps, room.normed, first)
+    base = phases.quantize(team, hidden, norm, eps, room.normed, first)
     heads = _flat(buffers.qkv)[first:last]
     _apply(team, room.normed, base, projections.qkv, layer, phases.STORE, heads)
     if not phases.alone(rows):

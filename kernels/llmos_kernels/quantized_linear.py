@@ -6,6 +6,7 @@ in any batch. The type of the rows tells which; `activation_rows` chooses. Twin:
 reference.quantized_linear.
 """
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numba.extending import intrinsic, overload
 from llmos_kernels._dot import choose_dot
 from llmos_kernels._jit import address, inlined, parallel_kernel
 from llmos_kernels._products import PANEL, Dots
-from llmos_kernels._products_amx import begin_tiles, end_tiles, multiply_whole
+from llmos_kernels._products_amx import begin_whole, end_whole, multiply_whole
 from llmos_kernels._products_avx2 import Avx2
 from llmos_kernels.quantize import GROUP, Quantized, quantize_groups, quantized_rows
 from llmos_kernels.whole_rows import ROW_TILE, WholeRows, quantize_whole, whole_rows
@@ -42,110 +43,23 @@ def activation_rows(rows: int, features: int, packed: Any) -> Quantized | WholeR
     return make(rows, features)
 
 
-@parallel_kernel
-def quantized_linear(x: Any, packed: Any, scales: Any, out: Any) -> None:
-    """Write x @ weight.T.
+def _row_block(num_rows: int, product: Any) -> Any:
+    """An intrinsic for `num_rows` rows in groups; arguments as multiply_rows lists them."""
 
-    Args:
-        x: Quantized or WholeRows, as `activation_rows` gives them.
-        packed: what panels.pack_int8 or pack_int4 returned.
-        scales: (panels * PANEL,) float32 of the columns; ones with int4.
-        out: (rows, out_features) float32, contiguous.
-    """
-    for panel in prange(packed.shape[0]):
-        tile = np.empty((MAX_ROWS, PANEL), np.float32)
-        used = min(PANEL, out.shape[1] - panel * PANEL)
-        done = 0
-        begin_products(x)
-        while done < out.shape[0]:
-            count = multiply_rows(
-                x, done, out.shape[0] - done, packed, scales, panel, address(tile, 0), PANEL
-            )
-            for row in range(count):
-                for lane in range(used):
-                    out[done + row, panel * PANEL + lane] = tile[row, lane]
-            done += count
-        end_products(x)
+    @intrinsic
+    def multiply(_context: Any, packed: Any, where: Any) -> Any:
+        emit = product.int8 if packed.dtype == types.uint8 else product.int4
+
+        def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            emit(builder, num_rows, cgutils.unpack_tuple(builder, arguments[1]))
+            return ir.Constant(ir.IntType(64), 0)
+
+        return types.int64(packed, where), codegen
+
+    return multiply
 
 
-def quantize_row(values: Any, row: Any, out: Any) -> None:
-    """Quantize `values` (padded,) float32, contiguous, zero in its padding, into a row of `out`."""
-    raise NotImplementedError  # compiled only, by the type of `out`; so are the next three
-
-
-def begin_products(x: Any) -> None:
-    """Must come before a thread's first `multiply_rows`."""
-    raise NotImplementedError
-
-
-def end_products(x: Any) -> None:
-    """Must come after a thread's last `multiply_rows`."""
-    raise NotImplementedError
-
-
-def multiply_rows(
-    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
-) -> Any:
-    """Products of as many of `rows` rows from `first` as fit, with one panel; returns how many.
-
-    They go to the address `tile`, whose rows lie `width` floats apart. Of WholeRows, the first call
-    begins with a row tile.
-    """
-    raise NotImplementedError
-
-
-def _is_whole(x: Any) -> bool:
-    return getattr(x, "instance_class", None) is WholeRows
-
-
-@overload(quantize_row, inline="always")
-def _quantize_row(values: Any, row: Any, out: Any) -> Any:
-    def whole(values: Any, row: Any, out: Any) -> None:
-        quantize_whole(values, row, out)
-
-    def groups(values: Any, row: Any, out: Any) -> None:
-        quantize_groups(values, row, out)
-
-    return whole if _is_whole(out) else groups
-
-
-@overload(multiply_rows, inline="always")
-def _multiply_rows(
-    x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
-) -> Any:
-    def whole(
-        x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
-    ) -> Any:
-        return multiply_whole(x, first, rows, packed, scales, panel, tile, width)
-
-    def groups(
-        x: Any, first: Any, rows: Any, packed: Any, scales: Any, panel: Any, tile: Any, width: Any
-    ) -> Any:
-        return _multiply_groups(x, first, rows, packed, scales, panel, tile, width)
-
-    return whole if _is_whole(x) else groups
-
-
-@overload(begin_products, inline="always")
-def _begin_products(x: Any) -> Any:
-    def whole(x: Any) -> None:
-        begin_tiles()
-
-    def groups(x: Any) -> None:
-        pass
-
-    return whole if _is_whole(x) else groups
-
-
-@overload(end_products, inline="always")
-def _end_products(x: Any) -> Any:
-    def whole(x: Any) -> None:
-        end_tiles()
-
-    def groups(x: Any) -> None:
-        pass
-
-    return whole if _is_whole(x) else groups
+_rows_1, _rows_2, _rows_4, _rows_max = (_row_block(n, _PRODUCT) for n in (1, 2, 4, _VECTOR_ROWS))
 
 
 @inlined
@@ -174,20 +88,68 @@ def _multiply_groups(
     return np.int64(1)
 
 
-def _row_block(num_rows: int, product: Any) -> Any:
-    """An intrinsic for `num_rows` rows in groups; arguments as multiply_rows lists them."""
-
-    @intrinsic
-    def multiply(_context: Any, packed: Any, where: Any) -> Any:
-        emit = product.int8 if packed.dtype == types.uint8 else product.int4
-
-        def codegen(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            emit(builder, num_rows, cgutils.unpack_tuple(builder, arguments[1]))
-            return ir.Constant(ir.IntType(64), 0)
-
-        return types.int64(packed, where), codegen
-
-    return multiply
+@inlined
+def _nothing(_x: Any) -> None:
+    """What products of Quantized need before and after."""
 
 
-_rows_1, _rows_2, _rows_4, _rows_max = (_row_block(n, _PRODUCT) for n in (1, 2, 4, _VECTOR_ROWS))
+def _by_kind(whole: Any, groups: Any) -> Any:
+    """A function for kernels: `whole` where an argument is WholeRows, else `groups`."""
+
+    def function(*_arguments: Any) -> Any:
+        raise TypeError("only kernels can call this: its code is chosen by numba's types")
+
+    def choose(*kinds: Any) -> Any:
+        is_whole = any(getattr(kind, "instance_class", None) is WholeRows for kind in kinds)
+        return (whole if is_whole else groups).py_func
+
+    # numba compares it with that of what is chosen.
+    choose.__signature__ = inspect.signature(whole.py_func)  # type: ignore[attr-defined]
+    overload(function, inline="always")(choose)
+    return function
+
+
+quantize_row: Any = _by_kind(quantize_whole, quantize_groups)
+"""quantize_row(values, row, out): quantize a line into a row of `out`.
+
+values: (padded,) float32, contiguous, zero in its padding.
+"""
+
+begin_products: Any = _by_kind(begin_whole, _nothing)
+"""begin_products(x): must come before a thread's first `multiply_rows`."""
+
+end_products: Any = _by_kind(end_whole, _nothing)
+"""end_products(x): must come after a thread's last `multiply_rows`."""
+
+multiply_rows: Any = _by_kind(multiply_whole, _multiply_groups)
+"""multiply_rows(x, first, rows, packed, scales, panel, tile, width): returns how many rows it did.
+
+Products of as many of `rows` rows from `first` as fit, with one panel. They go to the address
+`tile`, whose rows lie `width` floats apart. Of WholeRows, the first call begins with a row tile.
+"""
+
+
+@parallel_kernel
+def quantized_linear(x: Any, packed: Any, scales: Any, out: Any) -> None:
+    """Write x @ weight.T.
+
+    Args:
+        x: Quantized or WholeRows, as `activation_rows` gives them.
+        packed: what panels.pack_int8 or pack_int4 returned.
+        scales: (panels * PANEL,) float32 of the columns; ones with int4.
+        out: (rows, out_features) float32, contiguous.
+    """
+    for panel in prange(packed.shape[0]):
+        tile = np.empty((MAX_ROWS, PANEL), np.float32)
+        used = min(PANEL, out.shape[1] - panel * PANEL)
+        done = 0
+        begin_products(x)
+        while done < out.shape[0]:
+            count = multiply_rows(
+                x, done, out.shape[0] - done, packed, scales, panel, address(tile, 0), PANEL
+            )
+            for row in range(count):
+                for lane in range(used):
+                    out[done + row, panel * PANEL + lane] = tile[row, lane]
+            done += count
+        end_products(x)

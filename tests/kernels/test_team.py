@@ -148,7 +148,7 @@ def meet(state, restore):
 def affinity():
     before = os.sched_getaffinity(0)
     if len(before) < 2:
-        pytest.skip("one processor")
+        pytest.skip("needs two processors, and may run on one")
     yield before
     os.sched_setaffinity(0, before)
 
