@@ -4,6 +4,7 @@
                 LoRA and peft's in a plain loop, on SmolLM2-135M (--base VERSION_FOLDER)
     --quality   nanoGPT's example for 2,000 steps, and the loss over the whole validation split
     --equality  LoRA on SmolLM2-135M, 50 steps: every loss beside peft's, float32
+    --precision of llmos's steps; peft's are made in both, nanoGPT's in float32, as its example is
 
 Expected, written before the first measurement: 1.3 times nanoGPT, from parts in threads of their
 own, the fused optimizer, and no table of all scores; 1.3 times peft in bfloat16, from the same,
@@ -25,7 +26,7 @@ from torch.nn import functional
 
 from benchmarks import nanogpt
 from llmosd.architectures.config import ModelConfig
-from llmosd.architectures.trainable.lora import add_adapters, from_peft
+from llmosd.architectures.trainable.lora import add_adapters, from_peft, narrow_base
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import OptimizerSpec, ScheduleSpec, TrainSpec
@@ -52,18 +53,19 @@ def main():
     parser.add_argument("--base", type=Path, help="version folder of SmolLM2-135M")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--text", type=Path, default=TEXT)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     ids = letters(arguments.text)
     if arguments.quality:
-        return quality(ids, arguments.threads)
+        return quality(ids, arguments)
     if arguments.equality:
         return equality(arguments.base)
-    side_by_side("nanoGPT", *nanogpt_pair(ids, arguments.threads), arguments.rounds, 20)
+    side_by_side("nanoGPT", *nanogpt_pair(ids, arguments), arguments.rounds, 20)
     if arguments.base:
         for kind in ("bfloat16", "float32"):
-            pair = lora_pair(arguments.base, arguments.threads, kind)
+            pair = lora_pair(arguments, kind)
             side_by_side(f"peft, {kind}", *pair, arguments.rounds, 1)
     return 0
 
@@ -100,10 +102,11 @@ def side_by_side(name, ours, theirs, tokens, rounds, steps):
     )
 
 
-def nanogpt_spec(threads):
+def nanogpt_spec(arguments):
     return TrainSpec(
         model_id="shakespeare", family="gpt2", dataset="", sequence_length=nanogpt.BLOCK,
-        batch_size=nanogpt.BATCH, steps=nanogpt.STEPS, shape=SHAPE, threads=threads,
+        batch_size=nanogpt.BATCH, steps=nanogpt.STEPS, shape=SHAPE,
+        threads=arguments.threads, precision=arguments.precision,
         optimizer=OptimizerSpec(learning_rate=nanogpt.PEAK, beta2=0.99, weight_decay=0.1),
         schedule=ScheduleSpec(warmup_steps=nanogpt.WARMUP, minimum=0.1),
         evaluate_every=500, evaluate_rows=200, checkpoint_every=1000, log_every=100,
@@ -117,14 +120,14 @@ def trainer_of(network, spec, data):
     return Trainer(network, objective, batches, None, spec, 10**6, lambda _event: None)
 
 
-def nanogpt_pair(ids, threads):
+def nanogpt_pair(ids, arguments):
     config = ModelConfig(
         architecture="gpt2", family="gpt2", vocab_size=int(ids.max()) + 1, norm_eps=1e-5,
         intermediate_size=4 * nanogpt.WIDTH, num_kv_heads=nanogpt.HEADS, activation="gelu_new",
         head_dim=nanogpt.WIDTH // nanogpt.HEADS, context_length=nanogpt.BLOCK,
         tie_embeddings=True, **SHAPE,
     )  # fmt: skip
-    ours = trainer_of(from_scratch(config, 0), nanogpt_spec(threads), document(ids))
+    ours = trainer_of(from_scratch(config, 0), nanogpt_spec(arguments), document(ids))
     return ours.step, nanogpt.Loop(ids, 0).step, nanogpt.BATCH * nanogpt.BLOCK
 
 
@@ -178,15 +181,17 @@ def peft_step(model, rows, kind):
     return step
 
 
-def lora_pair(folder, threads, kind):
-    network, model = smollm2(folder)
+def lora_pair(arguments, kind):
+    network, model = smollm2(arguments.base)
     if kind == "bfloat16":
         model = model.to(torch.bfloat16)
     data = document(rows_of(network.config.vocab_size))
     spec = TrainSpec(
         model_id="smollm2", dataset="", method="lora", sequence_length=LENGTH, batch_size=ROWS,
-        threads=threads, optimizer=OptimizerSpec(learning_rate=2e-4),
+        threads=arguments.threads, optimizer=OptimizerSpec(learning_rate=2e-4),
+        precision=arguments.precision,
     )  # fmt: skip
+    narrow_base(network, getattr(torch, arguments.precision))
     rows = torch.from_numpy(data.ids[: ROWS * LENGTH].astype(np.int64)).view(ROWS, LENGTH)
     ours = trainer_of(network, spec, data)
     return ours.step, peft_step(model, rows, kind), ROWS * LENGTH
@@ -212,7 +217,7 @@ def equality(folder):
     return int(worst > 1e-3)
 
 
-def quality(ids, threads):
+def quality(ids, arguments):
     """Train through the one entry, then evaluate with code that is not the loop's."""
     cut = int(0.9 * len(ids))
     words = {chr(0x4E00 + at): at for at in range(int(ids.max()) + 1)}
@@ -221,7 +226,7 @@ def quality(ids, threads):
     files = ModelFiles(Tokenizer(models.BPE(words, [])).to_str().encode(), b"{}")
     folder = Path(tempfile.mkdtemp(prefix="llmos-quality-"))
     began = time.perf_counter()
-    spec = nanogpt_spec(threads)
+    spec = nanogpt_spec(arguments)
     data, held_out = document(ids[:cut]), document(ids[cut:])
     result = train(spec, data, held_out, files, folder, print, lambda: "run")
     taken = time.perf_counter() - began

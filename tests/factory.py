@@ -5,6 +5,8 @@
     tiny_gguf(path, folder) the same model as llama.cpp's converter would write it
     write_gguf(path, ...)   any GGUF, valid or not
     tiny_version(folder)    a version folder as the store has it, imported from a folder
+    tiny_adapter(version, ...)
+                            the peft library's files of an adapter to it
 
 Weights are random and well away from zero, biases and norms included, so that nothing that is left
 out goes unnoticed. The same seed gives the same bytes.
@@ -123,6 +125,34 @@ def tiny_version(folder, output, **changes):
 
     values = {"files": files_of(folder), "format": "hugging_face", "output": str(output)}
     return import_model(ImportSpec(**(values | changes)), Silent())
+
+
+def tiny_adapter(version, output, targets, *, rank=4, seed=0, extra=()):
+    """An adapter to a version folder's products, as the peft library saves it; large enough to hear.
+
+    `extra` are further tensors by name.
+    """
+    import msgspec
+    from safetensors.torch import save_file
+
+    from llmosd.architectures.config import ModelConfig
+    from llmosd.architectures.families.table import expected_shapes
+    from llmosd.architectures.peft_files import PREFIX, peft_config
+
+    config = msgspec.json.decode((version / "config.json").read_bytes(), type=ModelConfig)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in expected_shapes(config).items():
+        product = name.removesuffix(".weight")
+        if product.rpartition(".")[2] in targets:
+            down = 0.3 * torch.randn(rank, shape[1], generator=generator)
+            up = 0.1 * torch.randn(shape[0], rank, generator=generator)
+            weights[f"{PREFIX}{product}.lora_A.weight"] = down
+            weights[f"{PREFIX}{product}.lora_B.weight"] = up
+    output.mkdir(exist_ok=True)
+    save_file(weights | dict(extra), output / "adapter_model.safetensors")
+    values = peft_config(config, targets, rank=rank, alpha=2.0 * rank, dropout=0)
+    (output / "adapter_config.json").write_bytes(msgspec.json.encode(values))
 
 
 def _save(folder, config, dtype, seed):

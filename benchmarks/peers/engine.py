@@ -20,24 +20,26 @@ class BareEngine:
     def load(self, gguf: str) -> str:  # noqa: ARG002 - the CLI's cache has the same file
         with private_daemon(spare_engine=False) as (address, _):
             folder = Path(address.removeprefix("unix:")).parent
-            self._engine = _engine(folder / "models" / MODEL / "1", self._dtype)
+            self.engine = _engine(folder / "models" / MODEL / "1", self._dtype)
         self._asked = 0
         return f"{self._dtype}, without the daemon"
 
-    def generate(self, batch: list[Request]) -> list[Timing]:
+    def generate(self, batch: list[Request], adapters: list[int] | None = None) -> list[Timing]:
+        """Each of the batch through its adapter, where there are any; see benchmarks.adapters."""
+        import msgspec
+
         from llmosd.ipc.messages import SamplingSpec, Submit
 
         greedy = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})
         began, first, done = time.perf_counter(), {}, {}
         names = []
-        for request in batch:
+        for request, adapter in zip(batch, adapters or [0] * len(batch), strict=True):
             self._asked += 1
             names.append(self._asked)
-            self._engine.submit(
-                Submit(self._asked, request.ids, 1, request.tokens, 0, [], greedy, -1)
-            )
-        while self._engine.has_work:
-            step = self._engine.step()
+            submit = Submit(self._asked, request.ids, 1, request.tokens, 0, [], greedy, -1)
+            self.engine.submit(msgspec.structs.replace(submit, adapter=adapter))
+        while self.engine.has_work:
+            step = self.engine.step()
             now = time.perf_counter() - began
             for token in step.tokens:
                 first.setdefault(token.id, now)

@@ -84,6 +84,7 @@ def _residency(proto: model_pb2.Residency) -> results.Residency:
         restarts=proto.restarts,
         failure=from_status(proto.failure) if proto.HasField("failure") else None,
         counters=_counters(proto.counters),
+        host=proto.host,
     )
 
 

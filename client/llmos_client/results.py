@@ -82,6 +82,8 @@ class Residency:
     restarts: int
     failure: LlmosError | None
     counters: Counters
+    host: str = ""
+    """Of an adapter in the process of its base: the base's version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Those that quantize return the row of the quantized rows where this thread finds
 enough are quantized by every thread of a team for itself, into rows of its own.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from llmos_kernels._jit import LANES, address, inlined, kernel
 from llmos_kernels._products import PANEL
 from llmos_kernels._team import barrier, begin_phase, claim
 from llmos_kernels.attention import attend_tile, begin_attention, end_attention, place_head
+from llmos_kernels.low_rank import lower, raise_rows
 from llmos_kernels.norm import normalize
 from llmos_kernels.quantize import GROUP
 from llmos_kernels.quantized_linear import (
@@ -29,16 +30,29 @@ OWN_SPACE = 16  # rows that lie between one thread's own rows and the next one's
 STORE, ADD, GATE = 0, 1, 2  # what `project` does with a product
 
 
+class Site(NamedTuple):
+    """Which product of a step is computed, and the adapters that may change it: low_rank.Adapters.
+
+    first: the step's row that is row 0 of what a phase is given.
+    """
+
+    adapters: Any
+    layer: Any
+    which: Any
+    first: Any
+
+
 @kernel
-def quantize(team: Any, source: Any, norm: Any, eps: Any, out: Any, first: Any) -> Any:
-    """Quantize rows (rows, features), into rows of `out` from `first` on.
+def quantize(team: Any, source: Any, norm: Any, eps: Any, out: Any, site: Any) -> Any:
+    """Quantize rows (rows, features), into rows of `out` from `site.first` on.
 
     norm: (features,), the weight of an RMSNorm that comes before; or (0,) where there is none.
     """
     rows, features = source.shape
     room = np.zeros(-(-features // GROUP) * GROUP, np.float32)
     own = rows <= OWN_ROWS and team.threads > 1
-    base = np.int64(team.thread * OWN_SPACE) if own else first
+    base = np.int64(team.thread * OWN_SPACE) if own else site.first
+    adapters = site.adapters
     phase = np.int64(0) if own else begin_phase(team)
     while True:
         start, end = (np.int64(0), np.int64(rows)) if own else claim(team, phase, rows)
@@ -52,6 +66,11 @@ def quantize(team: Any, source: Any, norm: Any, eps: Any, out: Any, first: Any) 
                     room[at] = line[at]
                 line = room
             quantize_row(line, base + row, out)
+            if adapters.chosen.shape[0] > 0:
+                lower(
+                    line[:features], adapters, site.first + row, np.int64(base + row), site.layer,
+                    site.which,
+                )  # fmt: skip
         if own or start >= end:
             break
     if not own:
@@ -73,9 +92,10 @@ def normalize_rows(team: Any, rows: Any, weight: Any, eps: Any) -> None:
 
 @kernel
 def project(
-    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any
-) -> None:
-    """X @ weight.T + bias, put into `out` as `finish` says."""
+    team: Any, x: Any, base: Any, packed: Any, scales: Any, bias: Any, finish: Any, out: Any,
+    site: Any,
+) -> None:  # fmt: skip
+    """X @ weight.T + bias, and what adapters add, put into `out` as `finish` says."""
     tile = np.empty((MAX_ROWS, PANEL), np.float32)
     rows, panels, phase = np.int64(out.shape[0]), np.int64(packed.shape[0]), begin_phase(team)
     chunks = -(-rows // PIECE_ROWS)
@@ -87,16 +107,16 @@ def project(
         for piece in range(start, end):
             panel, first = np.int64(piece // chunks), np.int64(piece % chunks * PIECE_ROWS)
             part = out[first : min(first + PIECE_ROWS, rows)]
-            _panel(x, base + first, packed, scales, bias, panel, tile, finish, part)
+            _panel(x, base, first, packed, scales, bias, panel, tile, finish, part, site)
     end_products(x)
 
 
 @inlined
 def _panel(
-    x: Any, first: Any, packed: Any, scales: Any, bias: Any, panel: Any, tile: Any, finish: Any,
-    out: Any,
+    x: Any, base: Any, first: Any, packed: Any, scales: Any, bias: Any, panel: Any, tile: Any,
+    finish: Any, out: Any, site: Any,
 ) -> None:  # fmt: skip
-    """A panel's product with as many rows as `out` has, into its columns."""
+    """A panel's product with as many rows as `out` has, from `first` on, into its columns."""
     rows, width, place = np.int64(out.shape[0]), np.int64(out.shape[1]), address(tile, 0)
     columns = np.int64(LANES if finish == GATE else PANEL)
     column = panel * columns
@@ -106,11 +126,17 @@ def _panel(
     while row < rows:
         target = address(out, row * width + column)
         to, stride = (target, width) if direct else (place, np.int64(PANEL))
-        count = multiply_rows(x, first + row, rows - row, packed, scales, panel, to, stride)
+        at = base + first + row
+        count = multiply_rows(x, at, rows - row, packed, scales, panel, to, stride)
+        if site.adapters.chosen.shape[0] > 0:
+            raise_rows(
+                site.adapters, site.first + first + row, at, count, site.layer, site.which, panel,
+                to, stride,
+            )  # fmt: skip
         if bias.shape[0] > 0:
-            for at in range(count):
+            for line in range(count):
                 for lane in range(PANEL):
-                    tile[at, lane] += bias[panel * PANEL + lane]
+                    tile[line, lane] += bias[panel * PANEL + lane]
         if whole and not direct:
             _finish(finish, place, count, target, width)
         elif not whole:

@@ -80,6 +80,13 @@ def load_bfloat16(builder: Any, address: Any, offset: Any) -> Any:
     return builder.bitcast(builder.shl(builder.zext(bits, _WORDS), shift), VECTOR)
 
 
+def widen(builder: Any, value: Any) -> Any:
+    """One float, or the bits of a bfloat16 number, as a float."""
+    if value.type == FLOAT:
+        return value
+    return builder.bitcast(builder.shl(builder.zext(value, INDEX), INDEX(16)), FLOAT)
+
+
 def reduce_words(builder: Any, vector: Any, operation: str) -> Any:
     """One 32-bit integer from LANES, by LLVM's reduction "add" or "smax"."""
     kind = ir.FunctionType(INDEX, [vector.type])

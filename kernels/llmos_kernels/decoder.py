@@ -31,6 +31,7 @@ Array = NDArray[Any]
 _PHASES_PER_LAYER = 11
 _SHARE = 32  # rows, when each thread takes rows
 _SHARED_ROWS = 128  # per thread; from here on it does
+QKV, OUTPUT, GATE_UP, DOWN = range(4)  # the projections, as low_rank.Adapters has them
 
 
 class Matrices(NamedTuple):
@@ -118,7 +119,7 @@ def step_state(threads: int, layers: int) -> NDArray[np.int64]:
 @parallel_kernel
 def decode(
     state: Any, threads: Any, network: Any, qkv: Any, output: Any, gate_up: Any, down: Any,
-    rows: Any, buffers: Any, normed: Any, attended: Any, gated: Any,
+    rows: Any, buffers: Any, normed: Any, attended: Any, gated: Any, adapters: Any,
 ) -> None:  # fmt: skip
     """Run the layers over buffers.hidden (rows, hidden), in place; the last norm included.
 
@@ -130,18 +131,21 @@ def decode(
         rows: Rows.
         buffers: Buffers; all but `hidden` is overwritten.
         normed, attended, gated: Activations; overwritten.
+        adapters: low_rank.Adapters; its projections are QKV, OUTPUT, GATE_UP and DOWN, its lowered
+            rows as many as those of Activations.
     """
     for thread in prange(threads):
         _walk(
             state, np.int64(thread), threads, network, qkv, output, gate_up, down, rows, buffers,
-            normed, attended, gated,
+            normed, attended, gated, adapters,
         )  # fmt: skip
 
 
 @parallel_kernel
 def decode_head(
-    state: Any, threads: Any, hidden: Any, packed: Any, scales: Any, room: Any, logits: Any
-) -> None:
+    state: Any, threads: Any, hidden: Any, packed: Any, scales: Any, room: Any, logits: Any,
+    nobody: Any,
+) -> None:  # fmt: skip
     """Write logits = hidden @ head.T.
 
     Args:
@@ -151,37 +155,39 @@ def decode_head(
         packed, scales: the head, one layer of Matrices.
         room: rows for the head, as in Activations.
         logits: (rows, vocab) float32.
+        nobody: low_rank.Adapters with nothing chosen: none changes the head.
     """
     for thread in prange(threads):
-        _walk_head(state, np.int64(thread), threads, hidden, packed, scales, room, logits)
+        _walk_head(state, np.int64(thread), threads, hidden, packed, scales, room, logits, nobody)
 
 
 @kernel
 def _walk_head(
     state: Any, thread: Any, threads: Any, hidden: Any, packed: Any, scales: Any, room: Any,
-    logits: Any,
+    logits: Any, nobody: Any,
 ) -> None:  # fmt: skip
     allowed = places()
     team = join(state, thread, threads, allowed)
     hidden, packed, scales, logits = borrowed((hidden, packed, scales, logits))
     room = borrowed(room)
     none = np.empty(0, np.float32)
-    base = phases.quantize(team, hidden, none, np.float32(0.0), room, np.int64(0))
-    phases.project(team, room, base, packed, scales, none, phases.STORE, logits)
+    site = phases.Site(borrowed(nobody), np.int64(0), np.int64(0), np.int64(0))
+    base = phases.quantize(team, hidden, none, np.float32(0.0), room, site)
+    phases.project(team, room, base, packed, scales, none, phases.STORE, logits, site)
     leave(team, allowed)
 
 
 @kernel
 def _walk(
     state: Any, thread: Any, threads: Any, network: Any, qkv: Any, output: Any, gate_up: Any,
-    down: Any, rows: Any, buffers: Any, normed: Any, attended: Any, gated: Any,
+    down: Any, rows: Any, buffers: Any, normed: Any, attended: Any, gated: Any, adapters: Any,
 ) -> None:  # fmt: skip
     """One thread's way through a step."""
     allowed = places()
     team = join(state, thread, threads, allowed)
     network, rows, buffers = borrowed(network), borrowed(rows), borrowed(buffers)
     projections = borrowed(Projections(qkv, output, gate_up, down))
-    room = borrowed(Activations(normed, attended, gated))
+    room, adapters = borrowed(Activations(normed, attended, gated)), borrowed(adapters)
     layers, count = projections.qkv.packed.shape[0], np.int64(buffers.hidden.shape[0])
     by_rows = count >= _SHARED_ROWS * threads
     who = alone(team) if by_rows else team
@@ -193,7 +199,9 @@ def _walk(
             if start >= end:
                 break
             first, last = start * _SHARE, min(end * _SHARE, count) if by_rows else count
-            _between(who, network, projections, rows, buffers, room, layer, first, last)
+            _between(
+                who, network, projections, rows, buffers, room, adapters, layer, first, last
+            )  # fmt: skip
             if not by_rows:
                 break
         if layer < layers:
@@ -205,31 +213,35 @@ def _walk(
 
 @inlined
 def _between(
-    team: Any, network: Any, projections: Any, rows: Any, buffers: Any, room: Any, layer: Any,
-    first: Any, last: Any,
+    team: Any, network: Any, projections: Any, rows: Any, buffers: Any, room: Any, adapters: Any,
+    layer: Any, first: Any, last: Any,
 ) -> None:  # fmt: skip
     """Rows [first, last), from the attention of the layer before to that of `layer`."""
     hidden, eps, layers = buffers.hidden[first:last], network.eps, projections.qkv.packed.shape[0]
     if layer > 0:
         no_norm = network.norms[0, :0]
         done, mixed, inner = layer - 1, _flat(buffers.mixed)[first:last], buffers.inner[first:last]
-        base = phases.quantize(team, mixed, no_norm, eps, room.attended, first)
-        _apply(team, room.attended, base, projections.output, done, phases.ADD, hidden)
+        site = phases.Site(adapters, done, OUTPUT, first)
+        base = phases.quantize(team, mixed, no_norm, eps, room.attended, site)
+        _apply(team, room.attended, base, projections.output, phases.ADD, hidden, site)
         barrier(team)
         norm = network.norms[2 * done + 1]
-        base = phases.quantize(team, hidden, norm, eps, room.normed, first)
-        _apply(team, room.normed, base, projections.gate_up, done, phases.GATE, inner)
+        site = phases.Site(adapters, done, GATE_UP, first)
+        base = phases.quantize(team, hidden, norm, eps, room.normed, site)
+        _apply(team, room.normed, base, projections.gate_up, phases.GATE, inner, site)
         barrier(team)
-        base = phases.quantize(team, inner, no_norm, eps, room.gated, first)
-        _apply(team, room.gated, base, projections.down, done, phases.ADD, hidden)
+        site = phases.Site(adapters, done, DOWN, first)
+        base = phases.quantize(team, inner, no_norm, eps, room.gated, site)
+        _apply(team, room.gated, base, projections.down, phases.ADD, hidden, site)
         barrier(team)
     norm = network.norms[2 * layer]
     if layer == layers:
         phases.normalize_rows(team, hidden, norm, eps)
         return
-    base = phases.quantize(team, hidden, norm, eps, room.normed, first)
+    site = phases.Site(adapters, layer, QKV, first)
+    base = phases.quantize(team, hidden, norm, eps, room.normed, site)
     heads = _flat(buffers.qkv)[first:last]
-    _apply(team, room.normed, base, projections.qkv, layer, phases.STORE, heads)
+    _apply(team, room.normed, base, projections.qkv, phases.STORE, heads, site)
     if not phases.alone(rows):
         barrier(team)
         phases.place(team, network, layer, rows, buffers.qkv, first, last)
@@ -242,7 +254,8 @@ def _flat(heads: Any) -> Any:
 
 
 @inlined
-def _apply(team: Any, x: Any, base: Any, weights: Any, layer: Any, finish: Any, out: Any) -> None:
+def _apply(team: Any, x: Any, base: Any, weights: Any, finish: Any, out: Any, site: Any) -> None:
     """A projection of one layer."""
+    layer = site.layer
     packed, scales, bias = weights.packed[layer], weights.scales[layer], weights.bias[layer]
-    phases.project(team, x, base, packed, scales, bias, finish, out)
+    phases.project(team, x, base, packed, scales, bias, finish, out, site)

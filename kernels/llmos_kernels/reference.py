@@ -18,6 +18,17 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return product if bias is None else product + bias
 
 
+def low_rank(x: Array, pairs: list[tuple[Array, Array] | None]) -> Array:
+    """B A x of every row, by the (A, B) of its adapter; zeros where it has none. In float64."""
+    width = max(len(pair[1]) for pair in pairs if pair)
+    out = np.zeros((len(x), width))
+    for row, pair in enumerate(pairs):
+        if pair:
+            down, up = (part.astype(np.float64) for part in pair)
+            out[row] = up @ (down @ x[row])
+    return out
+
+
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     """Root mean square normalization over the last axis, in float64."""
     wide = x.astype(np.float64)

@@ -38,6 +38,7 @@ from llmosd.store.evaluations import EvaluationFolders
 from llmosd.store.names import ModelRef
 from llmosd.store.snapshot import Snapshots
 from llmosd.store.versions import VersionStore
+from llmosd.supervisor.engine_handle import EngineHandle
 from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.launcher import LocalLauncher
@@ -87,7 +88,9 @@ class _Daemon:
         self._launcher = LocalLauncher(
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )
-        self._pool = ModelPool(config, self._store, self._launcher, self._resident_bytes)
+        self._pool = ModelPool(
+            config, self._store, self._launcher, self._resident_bytes, self._catalog.resolve
+        )
         journal = Journal(catalog.operations)
         self._starter = JobStarter(JobLauncher())
         slots = Slots(config.max_jobs, device.available_memory)
@@ -139,7 +142,7 @@ class _Daemon:
             changes.put_nowait(None)
             status.changed()
 
-        self._pool.on_change = pool_changed
+        self._pool.stage.on_change = pool_changed
         self._parts.generator.on_change = self._durable.on_change = status.changed
         tasks = [
             asyncio.create_task(self._pool.run_idle_unload()),
@@ -234,10 +237,12 @@ class _Daemon:
     def _work(self) -> Work:
         """What the status line counts."""
         handles = [each.handle for each in self._pool.residents() if each.handle is not None]
+        # An adapter's that wait are among its base's.
+        engines = [handle for handle in handles if isinstance(handle, EngineHandle)]
         return Work(
             models=len(handles),
             generations=self._parts.generator.num_running,
-            waiting=sum(handle.stats.waiting for handle in handles),
+            waiting=sum(handle.stats.waiting for handle in engines),
             jobs=self._durable.num_running,
         )
 

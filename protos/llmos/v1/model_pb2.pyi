@@ -65,7 +65,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., architecture: _Optional[str] = ..., parameter_count: _Optional[int] = ..., context_length: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., dtype: _Optional[str] = ..., byte_size: _Optional[int] = ..., digest: _Optional[str] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., chat: _Optional[bool] = ..., residency: _Optional[_Union[Residency, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Residency(_message.Message):
-    __slots__ = ("state", "pid", "runner", "device", "dtype", "resident_bytes", "kv_blocks_total", "kv_blocks_used", "running", "waiting", "last_use_time", "expire_time", "restarts", "failure", "counters")
+    __slots__ = ("state", "pid", "runner", "device", "dtype", "resident_bytes", "kv_blocks_total", "kv_blocks_used", "running", "waiting", "last_use_time", "expire_time", "restarts", "failure", "counters", "host")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Residency.State]
@@ -114,6 +114,7 @@ class Residency(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     state: Residency.State
     pid: int
     runner: str
@@ -129,4 +130,5 @@ class Residency(_message.Message):
     restarts: int
     failure: _status_pb2.Status
     counters: Residency.Counters
-    def __init__(self, state: _Optional[_Union[Residency.State, str]] = ..., pid: _Optional[int] = ..., runner: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., resident_bytes: _Optional[int] = ..., kv_blocks_total: _Optional[int] = ..., kv_blocks_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., failure: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., counters: _Optional[_Union[Residency.Counters, _Mapping]] = ...) -> None: ...
+    host: str
+    def __init__(self, state: _Optional[_Union[Residency.State, str]] = ..., pid: _Optional[int] = ..., runner: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., resident_bytes: _Optional[int] = ..., kv_blocks_total: _Optional[int] = ..., kv_blocks_used: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., failure: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., counters: _Optional[_Union[Residency.Counters, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...

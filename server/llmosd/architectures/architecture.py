@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from llmosd.architectures.config import ModelConfig
+
+NOBODY = torch.empty(0, dtype=torch.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class ForwardBatch:
         slots: (rows,) int64, where the row's key and value go: block * BLOCK + offset.
         tables: (sequences, max_blocks) int32 block numbers, in order of position.
         spans: first row and number of rows of each sequence, rows in order of position.
-        adapters: (rows,) int32, the adapter each row goes through; 0 is none.
+        adapters: (rows,) int32, the adapter each row goes through, 0 being none; or (0,) where no
+            row goes through one. On the CPU. See Adapted.
         tile_rows: rows of a tile at most.
         latents: of sequences that begin in this step with a latent vector of their own, by their
             place in `spans`; families with `latent` alone.
@@ -35,7 +39,7 @@ class ForwardBatch:
     slots: Tensor
     tables: Tensor
     spans: list[tuple[int, int]]
-    adapters: Tensor
+    adapters: Tensor = NOBODY
     tile_rows: int = 1
     latents: dict[int, list[float]] = field(default_factory=dict)
     unpooled: frozenset[int] = frozenset()
@@ -85,15 +89,48 @@ class Vectors(Protocol):
     block_tokens: int
 
 
-class Ops(Protocol):
+class LowRank(NamedTuple):
+    """What an adapter adds to a product: x @ down.T @ up.T.
+
+    down (rank, in_features) and up (out_features, rank), float32; the scale is in `up`.
+    """
+
+    down: Tensor
+    up: Tensor
+
+
+Place = tuple[int, str]
+"""A product that an adapter can change: its layer, and "qkv", "output", "gate_up" or "down"."""
+
+Changes = dict[str, LowRank]
+"""What an adapter changes of one layer: products, as Place names them."""
+
+
+class Adapted(Protocol):
+    """Something whose rows can go through adapters: ForwardBatch.adapters says which."""
+
+    def pack_adapter(self, changes: Changes) -> Any:
+        """A layer of an adapter, as `set_adapter` takes it."""
+
+    def set_adapter(self, number: int, layers: list[Any] | None) -> None:
+        """Let rows with this number, 1 or more, go through an adapter; None: there is none."""
+
+
+class Ops(Adapted, Protocol):
     """The arithmetic a network is written in. Tensors have one row per token.
 
     A result's row depends on that row's inputs only, in bits where the implementation says so.
     What is defined here in terms of the rest is there to be fused.
     """
 
-    def weight(self, tensor: Tensor) -> Any:
-        """Prepare an (out, in) weight for `linear`."""
+    def weight(self, tensor: Tensor, place: Place | None = None) -> Any:
+        """Prepare an (out, in) weight for `linear`; at its `place` adapters may change it."""
+
+    def adapt(self, adapters: Tensor) -> None:
+        """Until the next call, rows are a step's: ForwardBatch.adapters says how they go.
+
+        Called by networks some of whose weights have a place.
+        """
 
     def vector(self, tensor: Tensor) -> Tensor:
         """Prepare a bias or a norm's weight."""

@@ -4,11 +4,21 @@ Touvron et al., 2023; Jiang et al., 2023; Qwen team, 2024 and 2025. One network;
 by switches of ModelConfig. Parameter names are Hugging Face's.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from llmosd.architectures.architecture import Cache, ForwardBatch, LayerCache, Ops, Weights
+from llmosd.architectures.architecture import (
+    Cache,
+    Changes,
+    ForwardBatch,
+    LayerCache,
+    Ops,
+    Weights,
+)
 from llmosd.architectures.config import ModelConfig
+from llmosd.architectures.families.llama import PRODUCTS
 from llmosd.architectures.head import head_weight
 from llmosd.architectures.rope import rope_tables
 from llmosd.architectures.spans import ends_of
@@ -28,12 +38,13 @@ class Llama:
         cosine, sine = rope_tables(config)
         self._rope = ops.vector(cosine), ops.vector(sine)
         self._layers = [
-            Layer(config, weights, ops, f"model.layers.{index}.")
+            Layer(config, weights, ops, f"model.layers.{index}.", index)
             for index in range(config.num_layers)
         ]
 
     def forward(self, batch: ForwardBatch, cache: Cache) -> Tensor:
         """Hidden states (rows, hidden_size), after the last norm."""
+        self._ops.adapt(batch.adapters)
         hidden = self._ops.embed(self._embedding, batch.ids)
         for layer, layer_cache in zip(self._layers, cache.layers, strict=True):
             hidden = layer.forward(hidden, self._rope, layer_cache, batch)
@@ -43,40 +54,52 @@ class Llama:
         """Scores (rows, vocab_size) of the next token."""
         return self._ops.linear(hidden, self._head, None)
 
+    def pack_adapter(self, changes: Changes) -> Any:
+        """See Adapted."""
+        return self._ops.pack_adapter(changes)
+
+    def set_adapter(self, number: int, layers: list[Any] | None) -> None:
+        """See Adapted."""
+        self._ops.set_adapter(number, layers)
+
 
 class Layer:
     """Attention and feed-forward, each with its norm before it and a residual around it."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops, prefix: str) -> None:
-        """Take the weights whose names begin with `prefix`."""
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        ops: Ops,
+        prefix: str,
+        index: int | None = None,
+    ) -> None:
+        """Take the weights whose names begin with `prefix`; adapters know the layer by `index`."""
+
+        def joined(product: str, kind: str) -> Tensor:
+            return torch.cat([weights(f"{prefix}{name}.{kind}") for name in PRODUCTS[product]])
+
+        def weight(product: str) -> Any:
+            place = None if index is None else (index, product)
+            return ops.weight(joined(product, "weight"), place)
+
+        def bias(product: str) -> Tensor:
+            return ops.vector(joined(product, "bias"))
+
         self._config = config
         self._ops = ops
-        attention, mlp = prefix + "self_attn.", prefix + "mlp."
         self._input_norm = ops.vector(weights(prefix + "input_layernorm.weight"))
         self._post_norm = ops.vector(weights(prefix + "post_attention_layernorm.weight"))
-        # Products that share their input are one product.
-        self._qkv = ops.weight(torch.cat([weights(f"{attention}{p}_proj.weight") for p in "qkv"]))
-        self._qkv_bias = (
-            ops.vector(torch.cat([weights(f"{attention}{p}_proj.bias") for p in "qkv"]))
-            if config.qkv_bias
-            else None
-        )
-        self._output = ops.weight(weights(attention + "o_proj.weight"))
-        self._output_bias = (
-            ops.vector(weights(attention + "o_proj.bias")) if config.output_bias else None
-        )
+        self._qkv, self._output, self._gate_up, self._down = map(weight, PRODUCTS)
+        self._qkv_bias = bias("qkv") if config.qkv_bias else None
+        self._output_bias = bias("output") if config.output_bias else None
+        self._gate_up_bias = bias("gate_up") if config.mlp_bias else None
+        self._down_bias = bias("down") if config.mlp_bias else None
         self._qk_norms = (
-            tuple(ops.vector(weights(f"{attention}{p}_norm.weight")) for p in "qk")
+            tuple(ops.vector(weights(f"{prefix}self_attn.{p}_norm.weight")) for p in "qk")
             if config.qk_norm
             else None
         )
-        gate_up = [f"{mlp}gate_proj", f"{mlp}up_proj"]
-        self._gate_up = ops.weight(torch.cat([weights(f"{name}.weight") for name in gate_up]))
-        self._down = ops.weight(weights(mlp + "down_proj.weight"))
-        self._gate_up_bias = self._down_bias = None
-        if config.mlp_bias:
-            self._gate_up_bias = ops.vector(torch.cat([weights(f"{n}.bias") for n in gate_up]))
-            self._down_bias = ops.vector(weights(mlp + "down_proj.bias"))
 
     def forward(
         self,

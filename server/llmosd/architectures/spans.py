@@ -52,7 +52,6 @@ def part_of(
         slots=slots,
         tables=tables,
         spans=own,
-        adapters=batch.adapters[index],
     )
     return part, index
 

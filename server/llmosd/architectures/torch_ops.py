@@ -1,13 +1,28 @@
 """Ops in plain torch: any device, float32 or bfloat16. The reference, and what CudaOps adds to."""
 
-from typing import Any
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
+from llmosd.architectures.architecture import (
+    Changes,
+    ForwardBatch,
+    LayerCache,
+    LowRank,
+    Ops,
+    Place,
+)
 from llmosd.architectures.rope import rotate
+
+
+class Product(NamedTuple):
+    """A weight (out, in), and where adapters change its products."""
+
+    matrix: Tensor
+    place: Place | None
 
 
 class TorchOps(Ops):
@@ -17,10 +32,39 @@ class TorchOps(Ops):
         """Weights are put on `device` as `dtype`."""
         self._device = device
         self._dtype = dtype
+        self._adapters: dict[int, dict[Place, LowRank]] = {}
+        self._adapted: list[tuple[int, slice]] = []  # of the step: adapters, and rows through them
 
-    def weight(self, tensor: Tensor) -> Any:
+    def weight(self, tensor: Tensor, place: Place | None = None) -> Product:
         """Move and cast; a copy, so that the weights' file can be unmapped."""
-        return tensor.to(self._device, self._dtype, copy=True)
+        return Product(tensor.to(self._device, self._dtype, copy=True), place)
+
+    def pack_adapter(self, changes: Changes) -> Changes:
+        """Move and cast."""
+        return {
+            name: LowRank(*(part.to(self._device, self._dtype) for part in change))
+            for name, change in changes.items()
+        }
+
+    def set_adapter(self, number: int, layers: list[Changes] | None) -> None:
+        """See Adapted."""
+        self._adapters.pop(number, None)
+        if layers is not None:
+            self._adapters[number] = {
+                (layer, name): change
+                for layer, changes in enumerate(layers)
+                for name, change in changes.items()
+            }
+
+    def adapt(self, adapters: Tensor) -> None:
+        """Note how rows go: neighbours that go the same way, together."""
+        self._adapted = []
+        first = 0
+        for number, group in groupby(adapters.tolist()):
+            end = first + len(list(group))
+            if number:
+                self._adapted.append((number, slice(first, end)))
+            first = end
 
     def vector(self, tensor: Tensor) -> Tensor:
         """Move and cast; rotary tables and norms keep float32 until they are used."""
@@ -34,9 +78,21 @@ class TorchOps(Ops):
         """Rows of a table."""
         return table[ids.long()]
 
-    def linear(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
+    def linear(self, x: Tensor, weight: Product, bias: Tensor | None) -> Tensor:
         """X @ weight.T + bias."""
-        return functional.linear(x, weight, None if bias is None else bias.to(x.dtype))
+        bias = None if bias is None else bias.to(x.dtype)
+        return self._changed(functional.linear(x, weight.matrix, bias), x, weight.place)
+
+    def _changed(self, out: Tensor, x: Tensor, place: Place | None) -> Tensor:
+        """The product with what adapters add to it, which may be `out` itself."""
+        if place is None:
+            return out
+        for number, rows in self._adapted:
+            change = self._adapters[number].get(place)
+            if change is not None:
+                lowered = functional.linear(x[rows], change.down)
+                out[rows] += functional.linear(lowered, change.up)
+        return out
 
     def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         """Normalize in float32."""

@@ -10,16 +10,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmosd.engine.grammar import GrammarCompiler, Matcher
 from llmosd.errors import LlmosError
 from llmosd.ipc import Channel, ChannelClosed, Failure, die_with_parent
 from llmosd.ipc.messages import (
+    AdapterLoaded,
     Cancel,
+    DropAdapter,
+    LoadAdapter,
     LoadEngine,
     Loading,
     Rejected,
@@ -73,7 +77,8 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
     while not desk.closed:
         try:
             # An idle engine sleeps until a frame or the next heartbeat; a busy one only looks.
-            wait = 0.0 if engine.has_work else order.heartbeat_seconds
+            busy = engine.has_work or desk.reads
+            wait = 0.0 if busy else order.heartbeat_seconds
             while not desk.closed:
                 desk.take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
                 wait = 0.0
@@ -82,6 +87,7 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
                 turns.wait()
             channel.send(engine.step() if engine.has_work else engine.heartbeat())
             desk.refuse_failed()
+            desk.read_on()
 
 
 class _Desk:
@@ -93,6 +99,37 @@ class _Desk:
         self._engine = engine
         self._compiler = compiler
         self._compiling: dict[int, Submit] = {}
+        self._arriving: deque[tuple[int, Iterator[Any], list[Any]]] = deque()
+
+    @property
+    def reads(self) -> bool:
+        """Whether an adapter is being read."""
+        return bool(self._arriving)
+
+    def read_on(self) -> None:
+        """Read a layer of the adapter that comes next: between steps, which wait for no more."""
+        if not self._arriving:
+            return
+        number, layers, read = self._arriving[0]
+        try:
+            read.append(next(layers))
+        except StopIteration:
+            self._engine.set_adapter(number, read)
+            self._answer(number, None)
+        except Exception as error:  # noqa: BLE001 - the base and other adapters go on
+            if not isinstance(error, LlmosError):
+                traceback.print_exc()
+            self._answer(number, Failure.of(error))
+
+    def _drop(self, number: int) -> None:
+        before = len(self._arriving)
+        self._arriving = deque(each for each in self._arriving if each[0] != number)
+        if len(self._arriving) == before:
+            self._engine.set_adapter(number, None)
+
+    def _answer(self, number: int, failure: Failure | None) -> None:
+        self._arriving.popleft()
+        self._channel.send(AdapterLoaded(number, failure))
 
     def take(self, message: ToEngine | tuple[int, Matcher | LlmosError]) -> None:
         if isinstance(message, tuple):
@@ -104,6 +141,11 @@ class _Desk:
             self._engine.cancel(message.id, message.choice)
         elif isinstance(message, SetWeights):
             self._engine.set_weights(message.weights)
+        elif isinstance(message, LoadAdapter):
+            layers = self._engine.adapter_layers(Path(message.model_dir))
+            self._arriving.append((message.number, layers, []))
+        elif isinstance(message, DropAdapter):
+            self._drop(message.number)
         elif isinstance(message, Submit) and message.constraint is not None:
             self._compiling[message.id] = message
             self._compiler.begin(message, message.constraint)

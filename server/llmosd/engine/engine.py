@@ -2,11 +2,15 @@
 
 import itertools
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from torch import Tensor
 
+from llmosd.architectures.config import ModelConfig
+from llmosd.engine.adapters import read_changes
 from llmosd.engine.beams import BeamSearch
 from llmosd.engine.block_pool import BlockPool
 from llmosd.engine.draws import Draw, Sampler
@@ -18,7 +22,7 @@ from llmosd.engine.scheduler import Scheduler
 from llmosd.engine.scoring import answer
 from llmosd.engine.sequence import Sequence
 from llmosd.engine.slices import Slice
-from llmosd.errors import DeadlineUnattainable, LlmosError, QueueFull
+from llmosd.errors import DeadlineUnattainable, EngineLost, LlmosError, QueueFull
 from llmosd.ipc.messages import (
     EngineStats,
     Heartbeat,
@@ -38,6 +42,7 @@ class Engine:
 
     def __init__(
         self,
+        config: ModelConfig,
         runner: Runner,
         sampler: Sampler,
         scheduler: Scheduler,
@@ -45,6 +50,7 @@ class Engine:
         prior: "Prior | None" = None,
     ) -> None:
         """The parts are built by engine.loader; `prior` where there are latent vectors."""
+        self.config = config
         self._runner = runner
         self._sampler = sampler
         self._scheduler = scheduler
@@ -81,9 +87,19 @@ class Engine:
 
     def submit(self, request: Submit, matcher: Matcher | None = None) -> None:
         """Queue a generation; raises what Scheduler.add raises."""
+        if not self._runner.knows(request.adapter):
+            raise EngineLost("its adapter was unloaded; try again", retry_after=1.0)
         if self._prior is not None:
             request = self._prior.complete(request)
         self._scheduler.add(request, matcher, time.monotonic())
+
+    def adapter_layers(self, folder: Path) -> Iterator[Any]:
+        """Read an adapter for `set_adapter`, layer by layer. Raises DataCorrupt."""
+        return map(self._runner.pack_adapter, read_changes(folder, self.config))
+
+    def set_adapter(self, adapter: int, layers: list[Any] | None) -> None:
+        """Take in an adapter, or, where there are no layers, let one go that nobody uses."""
+        self._runner.set_adapter(adapter, layers)
 
     def set_weights(self, weights: dict[str, float]) -> None:
         """Share among tenants by these from now on."""

@@ -9,9 +9,11 @@ from torch import Tensor
 from llmos_kernels.activation import gelu, silu_multiply
 from llmos_kernels.attention import attend, rotate_and_store
 from llmos_kernels.linear import linear, pack_weight
+from llmos_kernels.low_rank import Adapters, add_low_rank
 from llmos_kernels.norm import layer_norm, rms_norm
 from llmos_kernels.recurrent import gru_cell, lstm_cell, rnn_cell
-from llmosd.architectures.architecture import ForwardBatch, LayerCache, Ops
+from llmosd.architectures.architecture import Changes, ForwardBatch, LayerCache, Ops, Place
+from llmosd.engine.low_rank_table import WHICH, LowRankTable, Packed
 
 _NO_BIAS = np.empty(0, np.float32)
 _NO_ROPE = np.empty((1, 0), np.float32)
@@ -27,13 +29,36 @@ class KernelOps(Ops):
     def __init__(self, _device: torch.device, dtype: torch.dtype) -> None:
         """Matrices are packed as `dtype`."""
         self._dtype = dtype
+        self._layers = 0  # that adapters may change
+        self._table: LowRankTable | None = None
+        self._adapters: Adapters | None = None  # of the step that is computed
 
-    def weight(self, tensor: Tensor) -> Any:
+    def weight(self, tensor: Tensor, place: Place | None = None) -> Any:
         """Pack into panels."""
         tensor = tensor.to(self._dtype).contiguous()
         if self._dtype == torch.bfloat16:
             tensor = tensor.view(torch.uint16)
-        return pack_weight(tensor.numpy()), tensor.shape[0]
+        if place is not None:
+            self._layers = max(self._layers, place[0] + 1)
+        return pack_weight(tensor.numpy()), tensor.shape[0], place
+
+    def pack_adapter(self, changes: Changes) -> Packed:
+        """See Adapted."""
+        return self._adaptable().pack(changes)
+
+    def set_adapter(self, number: int, layers: list[Packed] | None) -> None:
+        """See Adapted."""
+        self._adaptable().set(number, layers)
+
+    def adapt(self, adapters: Tensor) -> None:
+        """Note how rows go."""
+        rows = len(adapters)
+        self._adapters = self._adaptable().of(adapters, rows) if rows else None
+
+    def _adaptable(self) -> LowRankTable:
+        if self._table is None:
+            self._table = LowRankTable(self._layers)
+        return self._table
 
     def vector(self, tensor: Tensor) -> Tensor:
         """Widen; a copy, so that the weights' file can be unmapped."""
@@ -49,9 +74,12 @@ class KernelOps(Ops):
 
     def linear(self, x: Tensor, weight: Any, bias: Tensor | None) -> Tensor:
         """X @ weight.T + bias."""
-        packed, width = weight
+        packed, width, place = weight
         out = torch.empty(len(x), width)
         linear(x.numpy(), packed, _NO_BIAS if bias is None else bias.numpy(), out.numpy())
+        if place is not None and self._adapters is not None:
+            layer, name = place
+            add_low_rank(x.numpy(), self._adapters, layer, WHICH[name], out.numpy())
         return out
 
     def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:

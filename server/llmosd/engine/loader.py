@@ -71,7 +71,7 @@ def assemble(
         whole=whole,
     )
     runner = choice.runner(order, config, network, cache)
-    engine = Engine(runner, choice.sampler(), scheduler, pool, _prior(config))
+    engine = Engine(config, runner, choice.sampler(), scheduler, pool, _prior(config))
     _warm_up(engine, config)
     return engine, Ready(
         choice.name, order.device, order.dtype, num_blocks, cache.block_tokens, config.vocab_size

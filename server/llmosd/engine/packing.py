@@ -118,6 +118,11 @@ def _gate_up(config: ModelConfig, weights: Weights, prefix: str) -> Projection:
     return _interleave(gate, up), bias
 
 
+def columns_of(product: str, rows: Tensor) -> Tensor:
+    """Rows (out_features, ...) of a product that Place names, in the order of the columns here."""
+    return _interleave(*rows.chunk(2)) if product == "gate_up" else rows
+
+
 def _interleave(first: Tensor, second: Tensor) -> Tensor:
     short = -len(first) % LANES
     pair = [

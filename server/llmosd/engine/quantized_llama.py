@@ -23,10 +23,11 @@ from llmos_kernels.decoder import (
     step_state,
 )
 from llmos_kernels.quantized_linear import activation_rows
-from llmosd.architectures.architecture import Cache, ForwardBatch
+from llmosd.architectures.architecture import Cache, Changes, ForwardBatch
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.rope import rope_tables
-from llmosd.engine.packing import Arrays
+from llmosd.engine.low_rank_table import LowRankTable, Packed
+from llmosd.engine.packing import Arrays, columns_of
 from llmosd.errors import ModelLoadFailed
 
 
@@ -60,6 +61,7 @@ class QuantizedLlama:
         names = ("qkv", "output", "gate_up", "down")
         self._projections = Projections(*(matrices(name) for name in names))
         self._state = step_state(threads, config.num_layers)
+        self._adapters = LowRankTable(config.num_layers, narrow=True, order=columns_of)
         self._viewed: tuple[Cache, NDArray[np.uint16], NDArray[np.uint16]] | None = None
         self._make_room(0)
 
@@ -80,7 +82,7 @@ class QuantizedLlama:
         self._state[:] = 0
         decode(
             self._state, self._threads, self._network, *self._projections, rows, buffers,
-            *self._room,
+            *self._room, self._adapters.of(batch.adapters, self._room_rows),
         )  # fmt: skip
         return torch.from_numpy(hidden)
 
@@ -88,8 +90,19 @@ class QuantizedLlama:
         """Scores (rows, vocab_size) of the next token."""
         out = np.empty((len(hidden), self._config.vocab_size), np.float32)
         self._state[:] = 0
-        decode_head(self._state, self._threads, hidden.numpy(), *self._head, self._head_room, out)
+        decode_head(
+            self._state, self._threads, hidden.numpy(), *self._head, self._head_room, out,
+            self._adapters.nobody,
+        )  # fmt: skip
         return torch.from_numpy(out)
+
+    def pack_adapter(self, changes: Changes) -> Packed:
+        """See Adapted."""
+        return self._adapters.pack(changes)
+
+    def set_adapter(self, number: int, layers: list[Packed] | None) -> None:
+        """See Adapted."""
+        self._adapters.set(number, layers)
 
     def _plain(self, cache: Cache) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         """The cache's bfloat16 numbers as the bits NumPy can hold; views, made once."""
@@ -106,7 +119,8 @@ class QuantizedLlama:
             (heads + 2 * config.num_kv_heads, depth), (heads, depth), (config.intermediate_size,)
         )  # fmt: skip
         self._between = [np.empty((rows, *shape), np.float32) for shape in shapes]
-        room, (qkv, output, _, down) = max(rows, own_rows(self._threads)), self._projections
+        self._room_rows = room = max(rows, own_rows(self._threads))
+        qkv, output, _, down = self._projections
         self._room = Activations(
             activation_rows(room, config.hidden_size, qkv.packed),
             activation_rows(room, heads * depth, output.packed),

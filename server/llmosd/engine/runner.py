@@ -1,5 +1,6 @@
 """From scheduled slices to logits: builds the batch, runs the network."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llmosd.architectures.architecture import Architecture, ForwardBatch
+from llmosd.architectures.architecture import NOBODY, Architecture, Changes, ForwardBatch
 from llmosd.architectures.spans import tiles_of
 from llmosd.engine.kv_cache import KVCache
 from llmosd.engine.recurrent_state import RecurrentState
@@ -31,6 +32,7 @@ class Runner:
         self._device = device
         self._rows_per_tile = rows_per_tile
         self._hidden: Tensor | None = None
+        self._numbers: dict[int, int] = {}  # of adapters: the network's, by the front's
 
     @torch.inference_mode()
     def run(self, slices: list[Slice]) -> Tensor:
@@ -57,6 +59,35 @@ class Runner:
     def copy_block(self, source: int, target: int) -> None:
         """Copy one cache block."""
         self._cache.copy(source, target)
+
+    def pack_adapter(self, changes: Changes) -> Any:
+        """See architectures.Adapted."""
+        network: Any = self._network
+        return network.pack_adapter(changes)
+
+    def set_adapter(self, adapter: int, layers: list[Any] | None) -> None:
+        """Take in an adapter, or, where there are no layers, let it go; see Submit.adapter."""
+        network: Any = self._network
+        if layers is None:
+            network.set_adapter(self._numbers.pop(adapter), None)
+            return
+        taken = set(self._numbers.values())
+        number = next(free for free in itertools.count(1) if free not in taken)
+        network.set_adapter(number, layers)
+        self._numbers[adapter] = number
+
+    def knows(self, adapter: int) -> bool:
+        """Whether rows can go through an adapter; 0 is none."""
+        return not adapter or adapter in self._numbers
+
+    def _adapters_of(self, spans: list[tuple[int, int]], slices: list[Slice]) -> Tensor:
+        """See ForwardBatch.adapters."""
+        asked = [part.sequence.request.adapter for part in slices]
+        if not any(asked):
+            return NOBODY
+        numbers = [self._numbers[adapter] if adapter else 0 for adapter in asked]
+        counts = [count for _, count in spans]
+        return torch.from_numpy(np.repeat(np.array(numbers, np.int32), counts))
 
     def posterior(self, sequence: Sequence) -> list[float]:
         """Mean, then log-variance, of the latent vector of a prompt that has run."""
@@ -97,7 +128,7 @@ class Runner:
             slots=put(np.array(slots, np.int64)),
             tables=put(tables),
             spans=spans,
-            adapters=put(np.zeros(len(ids), np.int32)),
+            adapters=self._adapters_of(spans, slices),
             tile_rows=self._rows_per_tile,
             latents={
                 index: part.sequence.latent

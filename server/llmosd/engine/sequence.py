@@ -35,7 +35,9 @@ class Sequence:
         self.charged = 0  # tokens that its tenant's account has already
         self.pooled: Any = None  # of the tokens that are computed, where it is to be embedded
         self.kept = False  # begun although higher classes waited: not to be interrupted by them
-        self._keys = [blake2b(request.tenant.encode(), digest_size=_KEY_BYTES).digest()]
+        salt = request.adapter.to_bytes(blake2b.SALT_SIZE, "big")
+        first = blake2b(request.tenant.encode(), digest_size=_KEY_BYTES, salt=salt)
+        self._keys = [first.digest()]
 
     @property
     def num_drawn(self) -> int:
@@ -107,8 +109,8 @@ class Sequence:
     def block_key(self, index: int, block_tokens: int) -> bytes:
         """Name of block `index`'s keys and values, the block being full.
 
-        A cryptographic hash of all tokens up to its end and of the tenant: one tenant can neither
-        find nor forge what another one's prompts left.
+        A cryptographic hash of all tokens up to its end, of the tenant and of the adapter: one
+        tenant can neither find nor forge what another one's prompts left.
         """
         keys = self._keys
         while len(keys) <= index + 1:

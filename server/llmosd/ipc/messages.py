@@ -104,6 +104,7 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     latents: list[list[float]] = []
     scoring: Scoring | None = None  # of task "score"
     pooling: Pooling = "mean"  # of task "embed"
+    adapter: int = 0  # that it goes through, see LoadAdapter; 0: none
 
     @property
     def width(self) -> int:
@@ -114,6 +115,19 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     def passive(self) -> bool:
         """Whether nothing is drawn."""
         return self.task != "generate"
+
+
+class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
+    """Take in the adapter of a folder, under a number that no other one of this engine ever has."""
+
+    number: int
+    model_dir: str
+
+
+class DropAdapter(msgspec.Struct, frozen=True, tag=True):
+    """Let an adapter go that nobody uses any more."""
+
+    number: int
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -150,6 +164,13 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     kv_blocks: int
     kv_block_tokens: int
     vocab_size: int
+
+
+class AdapterLoaded(msgspec.Struct, frozen=True, tag=True):
+    """An adapter can be used, or could not be taken in."""
+
+    number: int
+    failure: Failure | None = None
 
 
 class EngineStats(msgspec.Struct, frozen=True, array_like=True):
@@ -253,5 +274,5 @@ class Heartbeat(msgspec.Struct, frozen=True, tag=True):
     load: EngineLoad | None = None
 
 
-ToEngine = LoadEngine | Submit | Cancel | SetWeights | Shutdown
-FromEngine = Loading | Ready | StepResult | Rejected | Heartbeat | Failure
+ToEngine = LoadEngine | Submit | Cancel | SetWeights | LoadAdapter | DropAdapter | Shutdown
+FromEngine = Loading | Ready | StepResult | Rejected | AdapterLoaded | Heartbeat | Failure

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.supervisor.model_handle import ModelHandle
 from llmosd.supervisor.pool import ModelPool
 from llmosd.supervisor.resident import Resident, State
 
@@ -60,9 +60,9 @@ class EngineCollector(Collector):
         self._pool = pool
         self._installed = installed
         self._ended: dict[str, dict[str, int]] = {}
-        pool.on_engine_ended = self.ended
+        pool.stage.on_engine_ended = self.ended
 
-    def ended(self, version: str, handle: EngineHandle) -> None:
+    def ended(self, version: str, handle: ModelHandle) -> None:
         """Keep the counts of a process that is gone."""
         before = self._ended.get(version, {})
         self._ended[version] = {
@@ -120,7 +120,7 @@ def _gauges(residents: list[Resident]) -> Iterable[Metric]:
     yield states
 
 
-_GAUGES: tuple[tuple[str, str, Callable[[EngineHandle], float]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[ModelHandle], float]], ...] = (
     (
         "llmos_batch_size",
         "Rows of a step of the engine: answers that went on and prompts that ran, lately.",
@@ -140,7 +140,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[EngineHandle], float]], ...] = (
 
 
 def _by_class(
-    name: str, text: str, loaded: Mapping[str, EngineHandle], field: str
+    name: str, text: str, loaded: Mapping[str, ModelHandle], field: str
 ) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=(*_MODEL, "priority"))
     for version, handle in loaded.items():

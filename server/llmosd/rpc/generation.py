@@ -25,7 +25,7 @@ from llmosd.rpc.answer import (
     ToolCall,
 )
 from llmosd.rpc.guard import UNGUARDED, Guard
-from llmosd.supervisor.engine_handle import EngineHandle, Listener
+from llmosd.supervisor.model_handle import Listener, ModelHandle
 from llmosd.text.tools import ToolFormat
 from llmosd.text.vocabulary import Vocabulary
 
@@ -67,10 +67,10 @@ class Generation(Listener):
         self._cached = 0
         self._news = asyncio.Event()
         self._error: LlmosError | None = None
-        self._handle: EngineHandle | None = None
+        self._handle: ModelHandle | None = None
         self._id = 0
 
-    def attach(self, handle: EngineHandle, identifier: int) -> None:
+    def attach(self, handle: ModelHandle, identifier: int) -> None:
         """Note where it runs, so that it can be cancelled."""
         self._handle, self._id = handle, identifier
 

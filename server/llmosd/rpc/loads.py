@@ -3,7 +3,7 @@
 from llmos.v1 import admin_service_pb2 as pb
 from llmos.v1 import priority_pb2
 from llmosd.rpc import convert
-from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.supervisor.model_handle import ModelHandle
 
 # Classes as engines know them, and as the API does.
 PRIORITIES = (
@@ -13,7 +13,7 @@ PRIORITIES = (
 )
 
 
-def model_load(model_version: str, handle: EngineHandle) -> pb.ModelLoad:
+def model_load(model_version: str, handle: ModelHandle) -> pb.ModelLoad:
     """The last figures that an engine told."""
     stats, load = handle.stats, handle.load
     result = pb.ModelLoad(

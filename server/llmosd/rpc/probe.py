@@ -6,7 +6,7 @@ import math
 from llmosd.errors import LlmosError
 from llmosd.ipc.messages import SamplingSpec, Submit, TokenOut
 from llmosd.store.records import VersionRecord
-from llmosd.supervisor.engine_handle import Listener
+from llmosd.supervisor.model_handle import Listener
 from llmosd.supervisor.pool import ModelPool
 
 _GREEDY = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})

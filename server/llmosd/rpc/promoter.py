@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from llmosd.errors import AliasConflict, EngineLost, LlmosError, ModelNotLoaded
+from llmosd.errors import AliasConflict, EngineLost, LlmosError, ModelInUse, ModelNotLoaded
 from llmosd.ipc.messages import Loading
 from llmosd.operations.manager import Report
 from llmosd.rpc.gates import Asked, Gate
@@ -224,7 +224,7 @@ class Promoter:
         """A candidate that came to nothing."""
         try:
             await self._pool.unload(record, force=True, on_end=lambda: self._texts.forget(record))
-        except ModelNotLoaded:
+        except (ModelInUse, ModelNotLoaded):
             self._texts.forget(record)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:

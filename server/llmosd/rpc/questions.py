@@ -8,7 +8,7 @@ from llmosd.errors import LlmosError
 from llmosd.ipc.messages import NORMAL, Pooling, SamplingSpec, Scored, Scoring, Submit, Task
 from llmosd.rpc.caller import Caller
 from llmosd.store.records import VersionRecord
-from llmosd.supervisor.engine_handle import Listener
+from llmosd.supervisor.model_handle import Listener
 from llmosd.supervisor.pool import ModelPool
 
 _UNUSED = SamplingSpec(0.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0, {})

@@ -82,6 +82,7 @@ def _residency(resident: Resident | None) -> model_pb2.Residency:
         last_use_time=convert.timestamp(resident.last_use_time),
         expire_time=convert.timestamp(resident.expire_time),
         restarts=resident.restarts,
+        host=resident.base.record.name if resident.base else "",
     )
     if resident.failure is not None:
         result.failure.CopyFrom(status.to_status(resident.failure))

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -12,23 +14,23 @@ from llmosd import device
 from llmosd.errors import EngineLost, LlmosError, ModelLoadFailed
 from llmosd.ipc import ChannelClosed, Child, Failure
 from llmosd.ipc.messages import (
+    AdapterLoaded,
     Cancel,
-    EngineLoad,
+    DropAdapter,
     EngineStats,
     Heartbeat,
+    LoadAdapter,
     LoadEngine,
     Loading,
     Ready,
     Rejected,
-    Scored,
     SetWeights,
     Shutdown,
-    Started,
     StepResult,
     Submit,
-    TokenOut,
 )
 from llmosd.supervisor.admission import Admission
+from llmosd.supervisor.model_handle import Account, Listener, ModelHandle, no_load
 
 _log = structlog.get_logger()
 _STOP_SECONDS = 5.0
@@ -39,26 +41,17 @@ _BUSY = 0.05  # of one processor
 _FAULTS = frozenset({"INTERNAL", "DATA_CORRUPT"})
 
 
-class Listener:
-    """Who hears what becomes of a generation. Called on the event loop; must not block.
+@dataclass(slots=True)
+class _Generation:
+    """One that is open."""
 
-    What a listener did not ask for it need not listen to.
-    """
-
-    def on_started(self, started: Started) -> None:
-        """The prompt began to run."""
-
-    def on_token(self, token: TokenOut) -> None:
-        """An answer grew."""
-
-    def on_scored(self, scored: Scored) -> None:
-        """Tokens of a prompt were scored."""
-
-    def on_failed(self, error: LlmosError) -> None:
-        """The generation is over; nothing more comes."""
+    listener: Listener
+    account: Account
+    choices: set[int]  # that still run
+    ran: bool = False
 
 
-class EngineHandle:
+class EngineHandle(ModelHandle):
     """A loaded engine. `on_lost` is called once when the process ended without being asked."""
 
     def __init__(
@@ -67,18 +60,17 @@ class EngineHandle:
         """Use `start`."""
         self.ready = ready
         self.order = order
-        self.stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
-        self.load = EngineLoad([0] * 3, [0] * 3, [], 0.0, 0.0, 0.0, 0.0, 0, 0)
-        self.ended = self.faults = 0  # requests, and those that failed by the engine's fault
+        self.account = Account()
+        self.load = no_load()
+        self._stats = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self.on_lost: Callable[[], None] = lambda: None
         self._child = child
         self._limits = limits
         self._ids = itertools.count(1)
         self._admission = Admission(limits.max_generations, order.tenant_weights)
-        self._listeners: dict[int, Listener] = {}
-        self._open: dict[int, set[int]] = {}  # answers still running, by generation
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._open: dict[int, _Generation] = {}
+        self._adapters = itertools.count(1)
+        self._arriving: dict[int, asyncio.Future[None]] = {}  # adapters that are being read
         self._stopping = False
         self._reason = "ended"
         self._heard = asyncio.get_running_loop().time()
@@ -124,35 +116,27 @@ class EngineHandle:
         return self._child.pid
 
     @property
-    def num_generations(self) -> int:
-        """Generations running or waiting."""
-        return len(self._listeners)
+    def stats(self) -> EngineStats:
+        """What the engine told last."""
+        return self._stats
 
-    def submit(self, listener: Listener, request: Any) -> int:
-        """Hand a generation to the engine; `request(id)` makes the Submit frame.
-
-        Raises:
-            QueueFull: as many run and wait as may, and no other tenant has more of them.
-            EngineLost: the process is gone.
-        """
-        if self._stopping or self._pump.done():
-            raise EngineLost("the model's process is gone; try again", retry_after=1.0)
+    def submit(self, listener: Listener, request: Any, account: Account | None = None) -> int:
+        """See ModelHandle; the generation is counted in `account`, by default the base's own."""
+        self._check_there()
         identifier = next(self._ids)
         submit: Submit = request(identifier)
         loser = self._admission.enter(identifier, submit.tenant, submit.priority)
         if loser is not None:
-            put_out = self._listeners[loser]
-            self.cancel(loser)
-            put_out.on_failed(self._admission.full())
-        self._listeners[identifier] = listener
-        self._open[identifier] = set(range(submit.num_choices))
-        self._idle.clear()
+            self._put_out(loser, self._admission.full())
+        account = account or self.account
+        account.enter()
+        self._open[identifier] = _Generation(listener, account, set(range(submit.num_choices)))
         self._child.channel.send(submit)
         return identifier
 
     def cancel(self, identifier: int, choice: int = -1) -> None:
         """End a generation, or one answer of it; the listener hears no more of it."""
-        if identifier not in self._listeners:
+        if identifier not in self._open:
             return
         self._child.channel.send(Cancel(identifier, choice))
         self._close(identifier, choice)
@@ -162,11 +146,36 @@ class EngineHandle:
         self._admission.set_weights(weights)
         self._child.channel.send(SetWeights(weights))
 
-    async def wait_idle(self, seconds: float) -> None:
-        """Return when no generation runs, or after `seconds`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
+    async def load_adapter(self, folder: Path) -> int:
+        """Have the engine read an adapter; returns the number that Submit.adapter has for it.
+
+        Raises what AdapterHandle.start does.
+        """
+        self._check_there()
+        number = next(self._adapters)
+        arriving = asyncio.get_running_loop().create_future()
+        self._arriving[number] = arriving
+        self._child.channel.send(LoadAdapter(number, str(folder)))
+        try:
+            async with asyncio.timeout(self._limits.load_timeout):
+                await arriving
+        except BaseException as error:
+            if not arriving.done() or arriving.cancelled():
+                self._child.channel.send(DropAdapter(number))
+            if isinstance(error, TimeoutError):
+                raise ModelLoadFailed("the adapter was not read in time") from None
+            raise
+        finally:
+            self._arriving.pop(number, None)
+        return number
+
+    def drop_adapter(self, number: int, account: Account) -> None:
+        """Let an adapter go; the requests of its account are told that it was unloaded."""
+        for identifier, generation in list(self._open.items()):
+            if generation.account is account:
+                self._put_out(identifier, EngineLost("the model was unloaded"))
+        if not self._pump.done():
+            self._child.channel.send(DropAdapter(number))
 
     async def stop(self) -> None:
         """End the process and wait until its memory is back."""
@@ -193,8 +202,8 @@ class EngineHandle:
         code = await self._child.ended()
         if not self._stopping:
             _log.error("engine_lost", engine=self._child.name, reason=self._reason, status=code)
-            self.ended += len(self._listeners)
-            self.faults += len(self._listeners)
+            for generation in self._open.values():
+                generation.account.count(faulty=True)
             self._fail_all(EngineLost("the model's process was lost; try again", retry_after=1.0))
             self.on_lost()
 
@@ -223,51 +232,80 @@ class EngineHandle:
         if isinstance(message, StepResult):
             self._take_step(message)
         elif isinstance(message, Heartbeat):
-            self.stats = message.stats
+            self._stats = message.stats
             self.load = message.load or self.load
         elif isinstance(message, Rejected):
-            listener = self._listeners.get(message.id)
-            if listener is not None:
-                self.faults += message.failure.reason in _FAULTS
-                self._close(message.id)
-                listener.on_failed(message.failure.error())
+            if message.id in self._open:
+                faulty = message.failure.reason in _FAULTS
+                self._end(message.id, faulty=faulty).on_failed(message.failure.error())
+        elif isinstance(message, AdapterLoaded):
+            self._take_adapter(message)
+
+    def _take_adapter(self, message: AdapterLoaded) -> None:
+        arriving = self._arriving.get(message.number)
+        if arriving is None or arriving.done():
+            return
+        if message.failure is None:
+            arriving.set_result(None)
+        else:
+            arriving.set_exception(message.failure.error())
 
     def _take_step(self, step: StepResult) -> None:
         """Tell everybody what a step did for them; those who left hear nothing."""
-        self.stats = step.stats
+        self._stats = step.stats
         self.load = step.load or self.load
         for started in step.started:
-            if started.id in self._listeners:
+            generation = self._open.get(started.id)
+            if generation is not None:
                 self._admission.begin(started.id)
-                self._listeners[started.id].on_started(started)
+                generation.ran = True
+                generation.account.begin()
+                generation.listener.on_started(started)
         for token in step.tokens:
-            listener = self._listeners.get(token.id)
-            if listener is not None:
+            generation = self._open.get(token.id)
+            if generation is not None:
                 if token.finish:
                     self._close(token.id, token.choice)
-                listener.on_token(token)
+                generation.listener.on_token(token)
         for scored in step.scored:
-            listener = self._listeners.get(scored.id)
-            if listener is not None:
+            generation = self._open.get(scored.id)
+            if generation is not None:
                 if scored.done:
-                    self._close(scored.id)
-                listener.on_scored(scored)
+                    self._end(scored.id)
+                generation.listener.on_scored(scored)
+
+    def _check_there(self) -> None:
+        if self._stopping or self._pump.done():
+            raise EngineLost("the model's process is gone; try again", retry_after=1.0)
+
+    def _put_out(self, identifier: int, error: LlmosError) -> None:
+        listener = self._open[identifier].listener
+        self.cancel(identifier)
+        listener.on_failed(error)
 
     def _close(self, identifier: int, choice: int = -1) -> None:
-        """Count one answer, or all, as ended; forget the generation with its last one."""
-        self._open[identifier].discard(choice)
-        if choice < 0 or not self._open[identifier]:
-            self.ended += 1
-            del self._open[identifier], self._listeners[identifier]
-            self._admission.leave(identifier)
-            if not self._listeners:
-                self._idle.set()
+        """Note that one answer ended, or all; the generation ends with its last one."""
+        choices = self._open[identifier].choices
+        choices.discard(choice)
+        if choice < 0 or not choices:
+            self._end(identifier)
+
+    def _end(self, identifier: int, *, faulty: bool = False) -> Listener:
+        """Count a generation as ended and forget it; returns who listened."""
+        self._open[identifier].account.count(faulty=faulty)
+        return self._forget(identifier)
+
+    def _forget(self, identifier: int) -> Listener:
+        generation = self._open.pop(identifier)
+        self._admission.leave(identifier)
+        generation.account.leave(ran=generation.ran)
+        return generation.listener
 
     def _fail_all(self, error: LlmosError) -> None:
-        listeners, self._listeners = self._listeners, {}
-        self._open.clear()
-        self._idle.set()
-        for listener in listeners.values():
+        for arriving in self._arriving.values():
+            if not arriving.done():
+                arriving.set_exception(error)
+        for listener in [self._forget(identifier) for identifier in list(self._open)]:
             listener.on_failed(error)
 
 

@@ -1,13 +1,18 @@
 """What an engine will be given: device, type, memory, limits; and whether there is room for it."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
 
 from llmosd import device
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import QUANTIZED, check_served
+from llmosd.architectures.families.table import family_of
 from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.ipc.messages import LoadEngine
+from llmosd.store.manifest import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
@@ -16,6 +21,10 @@ from llmosd.supervisor.memory import Estimate, estimate
 from llmosd.supervisor.resident import Resident
 
 _HEARTBEAT_SECONDS = 0.5
+
+
+class _AdapterConfig(msgspec.Struct):
+    target_modules: list[str]
 
 
 class Planner:
@@ -70,14 +79,17 @@ class Planner:
             free = min(free, self._config.memory_limit_bytes - self._resident_bytes())
         return max(0, free - self._config.memory_reserve_bytes)
 
-    def estimate(self, record: VersionRecord, dtype: str) -> Estimate:
-        """Bytes that a version would take, used to the full.
+    def estimate(self, record: VersionRecord, dtype: str, *, beside: bool = False) -> Estimate:
+        """Bytes that a version would take, used to the full; an adapter `beside` its base.
 
         Raises:
             InvalidField: when it cannot be served as `dtype`.
         """
         config = self._store.config(record.model_id, record.version, ModelConfig)
         check_served(config, self.device, dtype)
+        if beside:
+            # Twice its file: half may be zeros between products that share their input.
+            return Estimate(2 * self._file_size(record, ADAPTER_WEIGHTS), 0, 0)
         return estimate(
             config,
             record.parameter_count,
@@ -116,6 +128,38 @@ class Planner:
         base = ModelRef.parse(name)
         assert base.version is not None, "manifests name versions"
         return str(self._store.path(base.model_id, base.version))
+
+    def shared_base(self, record: VersionRecord) -> ModelRef | None:
+        """The version in whose process an adapter can be served; None where it needs its own.
+
+        Versions with weights of their own need it, and adapters with a head or words of their own,
+        or to what a step cannot change row by row.
+        """
+        own = self._store.manifest(record.model_id, record.version)
+        name = own.adapter_base
+        if not name:
+            return None
+        base = ModelRef.parse(name)
+        assert base.version is not None, "manifests name versions"
+        config = self._store.config(record.model_id, record.version, ModelConfig)
+        manifest = self._store.manifest(base.model_id, base.version)
+        words = [each.files[TOKENIZER].sha256 for each in (own, manifest)]
+        adapted = {target.rpartition(".")[2] for target in self._targets(record)}
+        products = family_of(config.architecture).products.values()
+        known = {part.rpartition(".")[2] for parts in products for part in parts}
+        shared = config.head == "language" and words[0] == words[1] and adapted <= known
+        return base if shared else None
+
+    def _file_size(self, record: VersionRecord, name: str) -> int:
+        return self._store.manifest(record.model_id, record.version).files[name].bytes
+
+    def _targets(self, record: VersionRecord) -> list[str]:
+        data = self._store.read_file(record.model_id, record.version, ADAPTER_CONFIG)
+        return msgspec.json.decode(data, type=_AdapterConfig).target_modules
+
+    def path(self, record: VersionRecord) -> Path:
+        """Where a version's files are."""
+        return self._store.path(record.model_id, record.version)
 
     def limits(self) -> HandleLimits:
         """What an engine may take, and how long it may be silent."""

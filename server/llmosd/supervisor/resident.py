@@ -5,9 +5,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from llmosd import device
-from llmosd.errors import LlmosError
+from llmosd.errors import EngineLost, LlmosError
 from llmosd.store.records import VersionRecord
 from llmosd.supervisor.engine_handle import EngineHandle
+from llmosd.supervisor.model_handle import ModelHandle
 
 
 class State(enum.Enum):
@@ -30,7 +31,10 @@ class Resident:
         self.dtype = dtype
         self.keep_alive: float | None = None  # seconds; negative: for ever
         self.state = State.IDLE
-        self.handle: EngineHandle | None = None
+        self.wanted = True  # by somebody; else it is in memory for its adapters alone
+        self.base: Resident | None = None  # in whose process it is, being an adapter
+        self.adapters: set[Resident] = set()  # that are in its process, or on their way there
+        self.handle: ModelHandle | None = None
         self.failure: LlmosError | None = None
         self.restarts = 0
         self.recent_losses = 0
@@ -45,6 +49,13 @@ class Resident:
     def touch(self) -> None:
         """Note a use."""
         self.last_use = time.monotonic()
+
+    @property
+    def engine(self) -> EngineHandle:
+        """Its process, where it has one of its own; raises EngineLost."""
+        if not isinstance(self.handle, EngineHandle):
+            raise EngineLost("the model's process was lost; try again", retry_after=1.0)
+        return self.handle
 
     @property
     def ended(self) -> int:
@@ -67,8 +78,10 @@ class Resident:
 
     @property
     def resident_bytes(self) -> int:
-        """Of its process, now."""
-        return device.resident_bytes(self.handle.pid) if self.handle else 0
+        """Of its process, now; of an adapter in its base's process, of its weights."""
+        if self.handle is None:
+            return 0
+        return self.estimated if self.base else device.resident_bytes(self.handle.pid)
 
     @property
     def last_use_time(self) -> datetime:

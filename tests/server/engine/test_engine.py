@@ -9,14 +9,16 @@ import random
 import msgspec
 import pytest
 
-from factory import tiny_llama_folder, tiny_version
+from factory import tiny_adapter, tiny_llama_folder, tiny_version
 from llmosd.engine.loader import load
-from llmosd.errors import ContextLengthExceeded, InvalidField
+from llmosd.errors import ContextLengthExceeded, EngineLost, InvalidField
 from llmosd.ipc.messages import LoadEngine, SamplingSpec, Scoring, Submit
 
 # Keys and values, 2 layers, 2 key-value heads, 16 positions, 16 dimensions; float32 or bfloat16.
 BLOCK_BYTES = {"float32": 2 * 2 * 2 * 16 * 16 * 4, "int8": 2 * 2 * 2 * 16 * 16 * 2}
 BLOCK_BYTES["int4"] = BLOCK_BYTES["int8"]
+# Numbers as a front gives them, and what each changes.
+ADAPTERS = {5: ["q_proj", "v_proj"], 9: ["k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]}
 SAMPLED = SamplingSpec(1.3, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 42, {})
 GREEDY = msgspec.structs.replace(SAMPLED, temperature=0.0)
 
@@ -28,6 +30,8 @@ def folder(tmp_path_factory):
     output.mkdir()
     tiny_llama_folder(source)
     tiny_version(source, output)
+    for number, targets in ADAPTERS.items():
+        tiny_adapter(output, root / f"adapter{number}", targets, seed=number)
     return output
 
 
@@ -39,11 +43,14 @@ def make(folder, *, dtype="float32", blocks=512, max_sequences=32, step_tokens=6
     )  # fmt: skip
     engine, ready = load(order, lambda *_: None)
     assert ready.kv_blocks == blocks
+    for number in ADAPTERS:
+        layers = engine.adapter_layers(folder.parent / f"adapter{number}")
+        engine.set_adapter(number, list(layers))
     return engine
 
 
 def requests(count, seed=0):
-    """Mixed lengths, answers, samplings, classes and tenants."""
+    """Mixed lengths, answers, samplings, classes, tenants and adapters."""
     rng = random.Random(seed)
     for at in range(count):
         prompt = [rng.randrange(256) for _ in range(rng.randrange(1, 90))]
@@ -53,7 +60,7 @@ def requests(count, seed=0):
         )  # fmt: skip
         yield Submit(
             at, prompt, rng.randrange(1, 4), rng.randrange(1, 30), 0, [], spec, at % 4 - 1,
-            tenant="ab"[at % 2], priority=at % 3,
+            tenant="ab"[at % 2], priority=at % 3, adapter=[0, *ADAPTERS][at % 5 % 3],
         )  # fmt: skip
 
 
@@ -343,3 +350,35 @@ def test_a_question_that_loses_its_place(folder, how):
         assert found[-1].done
         answers.append({(each.first, tuple(each.logprobs)) for each in found})
     assert answers[0] == answers[1]
+
+
+def test_an_adapter_finds_nothing_of_another(folder, dtype):
+    """The same prompt through the base, each adapter, and again: as if the cache were empty."""
+    prompt = [at % 200 for at in range(50)]
+    submits = [
+        Submit(at, prompt, 1, 12, 0, [], GREEDY, 0, adapter=adapter)
+        for at, adapter in enumerate([0, *ADAPTERS, 0, *ADAPTERS])
+    ]
+    engine = make(folder, dtype=dtype)
+    found = [next(iter(finish(engine, [submit]).values())) for submit in submits]
+    assert engine.stats.cached_tokens == 3 * 48
+    for at, submit in enumerate(submits[:3]):
+        alone = next(iter(finish(make(folder, dtype=dtype), [submit]).values()))
+        said = [
+            [(out.token, out.logprob) for out in each] for each in (alone, found[at], found[at + 3])
+        ]
+        assert said[0] == said[1] == said[2]
+    assert len({tuple(out.logprob for out in each) for each in found}) == 3
+
+
+def test_adapters_come_and_go(folder):
+    """A number that is not there is refused; a place that was left is taken by the next one."""
+    engine = make(folder)
+    submit = Submit(0, [1, 2, 3], 1, 5, 0, [], GREEDY, 0, adapter=9)
+    before = finish(engine, [submit])
+    engine.set_adapter(9, None)
+    with pytest.raises(EngineLost):
+        engine.submit(submit)
+    engine.set_adapter(12, list(engine.adapter_layers(folder.parent / "adapter9")))
+    assert finish(engine, [msgspec.structs.replace(submit, adapter=12)]) == before
+    assert finish(engine, [msgspec.structs.replace(submit, adapter=5)]) != before

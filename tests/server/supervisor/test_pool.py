@@ -28,7 +28,7 @@ class Engine:
 
 
 def pool_with(engine):
-    pool = ModelPool(Config(device="cpu"), None, None, lambda: 0)
+    pool = ModelPool(Config(device="cpu"), None, None, lambda: 0, None)
     resident = pool.want(RECORD, -1.0, "float32")
     resident.handle, resident.state = engine, State.LOADED
     return pool
@@ -95,10 +95,10 @@ def test_pinned_ones_are_not_evicted():
         engine = Engine()
         pool = pool_with(engine)
         resident = pool.resident(RECORD)
-        assert pool._evictable(resident)
+        assert pool.stage.evictable(resident)
         with pool.pins.kept(RECORD), pool.pins.kept(RECORD):
-            assert not pool._evictable(resident)
-        assert pool._evictable(resident)
+            assert not pool.stage.evictable(resident)
+        assert pool.stage.evictable(resident)
         assert RECORD.name not in pool.pins
 
     asyncio.run(run())

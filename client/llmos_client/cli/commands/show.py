@@ -67,6 +67,7 @@ def _print_version(version: "ModelVersion", aliases: str = "") -> None:
             ("state", str(residency.state)),
             ("pid", str(residency.pid) if residency.pid else ""),
             ("runner", residency.runner),
+            ("in the process of", residency.host),
             ("notes", "; ".join(version.notes)),
             ("failure", residency.failure.message if residency.failure else ""),
         ]

@@ -50,6 +50,8 @@ class Family:
         inner: intermediate_size by hidden_size, where it is not asked for.
         memory: what an engine keeps of a sequence.
         adapters: low-rank adapters can sit on its products.
+        products: where adapters' rows can be in one step with their base's: the products of a layer
+            by the names of architecture.Place, and what each is of. What shares its input is one.
         whole: it reads a prompt in one piece, as what is first may depend on what is last.
         causal: a token's hidden state depends on nothing after it.
         starts: the token ModelConfig.start_id ends the prompt and begins the answer.
@@ -72,6 +74,7 @@ class Family:
     inner: Callable[[int], int] = lambda hidden: 4 * hidden
     memory: Callable[[ModelConfig], Memory] = lambda config: Memory(config.num_layers, 0)
     adapters: bool = True
+    products: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     whole: bool = False
     causal: bool = True
     starts: bool = False

@@ -49,6 +49,12 @@ def gated_inner(hidden: int) -> int:
     return -(-8 * hidden // 3 // 32) * 32
 
 
+PRODUCTS = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "output": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
 _DEFAULTS = {"norm_eps": 1e-5, "activation": "silu", "tie_embeddings": True}
 
 LLAMA = Family(
@@ -60,6 +66,7 @@ LLAMA = Family(
     objectives=DECODER,
     defaults=_DEFAULTS,
     inner=gated_inner,
+    products=PRODUCTS,
     embeds="last",
 )
 ENCODER = Family(

@@ -44,15 +44,15 @@ class DecodeStep:
         self._inputs = torch.zeros(6 * max_sequences, dtype=torch.int32, device=device)
         self._host_tables = np.zeros((max_sequences, max_blocks), np.int32)
         self._tables = torch.zeros((max_sequences, max_blocks), dtype=torch.int32, device=device)
-        self._adapters = torch.zeros(max_sequences, dtype=torch.int32, device=device)
         self._known: list[list[int]] = [[] for _ in range(max_sequences)]
         self.fill([])
 
     def takes(self, slices: list[Slice]) -> bool:
-        """Whether the slices are one token each, with a draw after it."""
+        """Whether the slices are one token each, with a draw after it, and through no adapter."""
         return len(slices) <= self._rows and all(
             part.count == part.num_logits == 1
             and not part.drafts
+            and not part.sequence.request.adapter
             and len(part.sequence.blocks) <= self.max_blocks
             for part in slices
         )
@@ -86,7 +86,6 @@ class DecodeStep:
             slots=self._inputs[2 * most : 2 * most + bucket],
             tables=self._tables[:bucket],
             spans=[(row, 1) for row in range(bucket)],
-            adapters=self._adapters[:bucket],
         )
         return self._network.logits(self._network.forward(batch, self._cache)).float()
 

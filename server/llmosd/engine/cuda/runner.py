@@ -58,7 +58,7 @@ def _compile_long_prompts(network: Architecture, cache: KVCache, device: torch.d
     rows = torch.zeros(2, dtype=torch.int64, device=device)
     blocks = torch.zeros((1, _LONG_BLOCKS), dtype=torch.int32, device=device)
     tiles = torch.tensor([[0, 2, 0]], dtype=torch.int32, device=device)
-    batch = ForwardBatch(rows, rows, tiles, rows - 1, blocks, [(0, 2)], rows)
+    batch = ForwardBatch(rows, rows, tiles, rows - 1, blocks, [(0, 2)])
     network.forward(batch, cache)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from factory import TINY, tiny_version
+from factory import TINY, tiny_adapter, tiny_version
 from llmosd.engine import cpu, loader
 from llmosd.engine.kv_cache import BLOCK_TOKENS
 from llmosd.engine.loader import load
@@ -110,6 +110,32 @@ def test_answers_are_the_cpu_s(versions, family):
     expected, expected_scores = finish(make(versions(family), "cpu"), submits)
     agree(answers, expected)
     assert scored[9] == pytest.approx(expected_scores[9], abs=1e-4)
+
+
+def test_adapters_beside_their_base(versions, tmp_path):
+    """Steps with rows of two adapters and of none, chunks and single tokens; then none again."""
+    submits = [
+        msgspec.structs.replace(submit, adapter=adapter)
+        for submit, adapter in zip(requests(6), [0, 1, 2, 1, 0, 2], strict=True)
+    ]
+    found = []
+    for device in ("gpu", "cpu"):
+        engine = make(versions("llama"), device)
+        for number, targets in {
+            1: ["q_proj", "v_proj"],
+            2: ["o_proj", "up_proj", "down_proj"],
+        }.items():
+            tiny_adapter(versions("llama"), tmp_path / f"adapter{number}", targets, seed=number)
+            layers = list(engine.adapter_layers(tmp_path / f"adapter{number}"))
+            engine.set_adapter(number, layers)
+        plain = [msgspec.structs.replace(submit, adapter=0) for submit in submits]
+        found.append([finish(engine, each)[0] for each in (submits, plain)])
+    (gpu, gpu_plain), (cpu, cpu_plain) = found
+    agree(gpu, cpu)
+    agree(gpu_plain, cpu_plain)
+    assert any(
+        [out.token for out in gpu[key]] != [out.token for out in gpu_plain[key]] for key in gpu
+    )
 
 
 def test_preemption_and_moved_rows(versions):
