@@ -8,7 +8,7 @@ from llmosd.config import Config
 from llmosd.observing.observation import Observation
 from llmosd.operations.durable import DurableJobs
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import batch, evaluations, learning, optimizations, sweeps
+from llmosd.rpc import batch, evaluations, learning, optimizations, preprocessing, sweeps
 from llmosd.rpc.access_servicer import AccessServicer
 from llmosd.rpc.admin_servicer import AdminServicer
 from llmosd.rpc.backups import Backups
@@ -36,6 +36,7 @@ from llmosd.rpc.model_servicer import ModelServicer
 from llmosd.rpc.operation_servicers import OperationServicer, OperationsServicer
 from llmosd.rpc.optimization_servicer import OptimizationServicer
 from llmosd.rpc.optimizations import Optimizations
+from llmosd.rpc.preprocessing import Preprocessing
 from llmosd.rpc.probation import Probations
 from llmosd.rpc.promoter import Promoter
 from llmosd.rpc.publishing import Publisher
@@ -189,7 +190,7 @@ def compose(ground: Ground) -> Composed:
         latent=LatentServicer(catalog, ground.store, pool, generator, Encoder(texts, pool)),
         tokenization=TokenizationServicer(catalog, texts),
         models=models,
-        datasets=DatasetServicer(shared.datasets, operations),
+        datasets=DatasetServicer(shared.datasets, _preprocessing(ground, shared), operations),
         operations=OperationsServicer(operations),
         operation=OperationServicer(operations),
         training=shared.training,
@@ -210,6 +211,13 @@ def compose(ground: Ground) -> Composed:
         access=AccessServicer(catalog.tokens, sessions),
     )
     return Composed(servicers, promoter, probations, book, generator, sessions)
+
+
+def _preprocessing(ground: Ground, shared: _Shared) -> Preprocessing:
+    made = Preprocessing(shared.datasets, ground.operations, ground.runner)
+    ground.starter.register(preprocessing.KIND, made.run)
+    ground.jobs.register(preprocessing.KIND, made.publish)
+    return made
 
 
 # What a job puts down before it knows how much it will: its folder, its events, a first checkpoint.

@@ -21,7 +21,6 @@ from llmos_client import (
     InvalidFieldError,
     LimitExceededError,
     OperationCancelledError,
-    OperationInProgressError,
     RequestIdReusedError,
 )
 from threats import raw, refusal
@@ -258,8 +257,10 @@ def test_what_is_read_is_not_deleted(client, slow):
     assert caught.value.metadata["dataset"] == "datasets/reviews/versions/1"
     with pytest.raises(DatasetInUseError):
         client.delete_dataset_version("reviews/versions/1")
-    with pytest.raises(OperationInProgressError):
-        client.preprocess_dataset("reviews", dataset_id="tidy", lowercase=True)
+    # Beside the one that still works.
+    assert (
+        client.preprocess_dataset("reviews", dataset_id="tidy", lowercase=True).result().number == 1
+    )
     client.cancel_operation(slow.name)
     with pytest.raises(OperationCancelledError):
         client.wait_operation(slow).result()
@@ -273,30 +274,45 @@ def test_an_operation_says_how_far_it_is(client, files):
     assert ("check", "bytes") in stages
 
 
-def test_a_crash_leaves_nothing(tmp_path, files):
-    """Killed while a job writes, and again after the folder was published: then as if never."""
+def test_a_crash_loses_nothing(tmp_path, files):
+    """Killed while a job writes: it begins again by itself, and makes what it would have made.
+
+    A folder without a version, as a daemon leaves it that dies before the catalog's commit, goes.
+    """
     process = DaemonProcess(tmp_path / "d")
-    root = process.folder / "state" / "datasets"
+    state = process.folder / "state"
     with process.client() as client:
         rows = [{"text": f"{n} " + "word " * 3000, "label": "a"} for n in range(600)]
         add(client, files(rows))
-        before = client.list_dataset_versions()
-        client.preprocess_dataset("reviews", wait=False, near_duplicates=0.9)
-        wait_for(lambda: list((root / ".staging").glob("*/version*/rows.jsonl")), 20)
+        recipe = {"wait": False, "near_duplicates": 0.9, "validation": 0.2}
+        job = client.preprocess_dataset("reviews", **recipe).name.removeprefix("operations/")
+        wait_for(lambda: list(state.glob(f"operations/{job}/out/version*/rows.jsonl")), 20)
     process.kill()
-    # As a daemon leaves it that dies between the rename and the catalog's commit.
-    orphan = root / "reviews" / "2"
+    orphan = state / "datasets/reviews/2"
     orphan.mkdir()
     (orphan / "rows.jsonl").write_text("{}\n")
     process.start()
     with process.client() as client:
-        assert client.list_dataset_versions() == before
-        assert client.list_examples("reviews", limit=1)[0].content == rows[0]
-        assert list((root / ".staging").iterdir()) == []
-        assert [path.name for path in (root / "reviews").iterdir()] == ["1"]
-        again = client.preprocess_dataset("reviews", lowercase=True).result()
-        assert again.number == 2
+        assert client.list_examples("reviews/versions/1", limit=1)[0].content == rows[0]
+        made = client.wait_operation(client.get_operation(f"operations/{job}")).result()
+        assert made.number == 2
+        again = client.wait_operation(client.preprocess_dataset("reviews/versions/1", **recipe))
+        assert again.result().number == 3
+        assert again.result().digest == made.digest
+        assert list((state / "datasets/.staging").iterdir()) == []
+        assert sorted(path.name for path in orphan.parent.iterdir()) == ["1", "2", "3"]
     process.stop()
+
+
+def test_paused_and_resumed(client, slow):
+    """Paused, it has no process; then it begins again."""
+    wait_for(lambda: str(client.get_operation(slow.name).state) == "running", 20)
+    client.pause_operation(slow.name)
+    wait_for(lambda: str(client.get_operation(slow.name).state) == "paused", 20)
+    client.resume_operation(slow.name)
+    assert client.wait_operation(client.get_operation(slow.name)).result().row_count > 0
+    client.delete_dataset("tidy")
+    client.delete_dataset("reviews")
 
 
 def test_a_killed_job_is_a_failed_operation(daemon, client, slow):

@@ -10,8 +10,9 @@ from google.protobuf import empty_pb2
 from llmos.v1 import dataset_pb2, dataset_service_pb2_grpc
 from llmos.v1 import dataset_service_pb2 as pb
 from llmosd.operations.manager import OperationManager
-from llmosd.rpc import convert, convert_datasets, paging, resources
+from llmosd.rpc import convert_datasets, paging, resources
 from llmosd.rpc.datasets import Datasets
+from llmosd.rpc.preprocessing import Preprocessing
 from llmosd.store.datasets import DatasetReader, Split
 from llmosd.store.names import DatasetRef
 from llmosd.store.records import DatasetVersionRecord
@@ -24,8 +25,11 @@ _MOST_VERSIONS = 1_000_000
 class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     """Serves the datasets."""
 
-    def __init__(self, datasets: Datasets, operations: OperationManager) -> None:
+    def __init__(
+        self, datasets: Datasets, preprocessing: Preprocessing, operations: OperationManager
+    ) -> None:
         self._datasets = datasets
+        self._preprocessing = preprocessing
         self._table, self._store = datasets.table, datasets.store
         self._operations = operations
 
@@ -115,15 +119,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         self, request: pb.PreprocessDatasetRequest, _context: Any
     ) -> lro.Operation:
         """Make a version by a recipe."""
-        source = self._resolve(request.name)
-        started = self._datasets.preprocess(
-            source,
-            request.dataset_id or source.dataset_id,
-            convert_datasets.recipe(request.recipe),
-            request.request_id,
-            convert.payload_digest(request),
-        )
-        return resources.operation(started, self._operations)
+        return self._preprocessing.start(request)
 
     def _resolve(self, name: str, field: str = "name") -> DatasetVersionRecord:
         return self._datasets.locate(name, field)[0]

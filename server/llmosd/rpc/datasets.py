@@ -1,15 +1,13 @@
 """Making versions of datasets: uploads, and recipes applied to what is there."""
 
 import asyncio
-import contextlib
 import hashlib
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 
 from llmos.v1 import dataset_service_pb2 as pb
-from llmosd.errors import DatasetInUse, InvalidField
-from llmosd.jobs.data.specs import PreprocessSpec, Recipe
+from llmosd.errors import DatasetInUse, DatasetNotFound, InvalidField
+from llmosd.jobs.data.specs import PreprocessSpec
 from llmosd.jobs.messages import DatasetResult, IngestSpec, JobProgress, UploadedFile
 from llmosd.operations.manager import OperationManager, Report
 from llmosd.rpc import convert_datasets, resources
@@ -49,7 +47,6 @@ class Datasets:
         self._operations, self._jobs = operations, jobs
         self._max_bytes = max_bytes
         self.users = users
-        self._reading = Counter[str]()
 
     async def receive(self, requests: AsyncIterator[pb.UploadDatasetRequest]) -> OperationRecord:
         """Take a whole upload, then start the operation that checks its rows.
@@ -63,37 +60,6 @@ class Datasets:
     def set_max_bytes(self, most: int) -> None:
         """Take uploads of so many bytes from now on."""
         self._max_bytes = most
-
-    def preprocess(
-        self, source: DatasetVersionRecord, dataset_id: str, recipe: Recipe, request_id: str,
-        payload_digest: str,
-    ) -> OperationRecord:  # fmt: skip
-        """Start the operation that makes a version of `dataset_id` from `source`."""
-
-        async def work(report: Report) -> bytes:
-            staging = self.store.stage()
-            try:
-                with self.reading(source.name):
-                    # It may have been deleted before this began.
-                    self.table.resolve(DatasetRef(source.dataset_id, source.version))
-                    result = await self._apply(
-                        recipe,
-                        self.store.place(source.dataset_id, source.version),
-                        source.name,
-                        staging.version,
-                        report,
-                    )
-                return self._published(dataset_id, result, staging)
-            finally:
-                self.store.discard(staging)
-
-        return self._operations.start(
-            "preprocess-dataset",
-            dataset_name(dataset_id),
-            work,
-            request_id=request_id,
-            payload_digest=payload_digest,
-        )
 
     async def publish_rows(
         self, dataset_id: str, kind: DatasetKind, path: Path, *, license_: str, source: str
@@ -116,7 +82,7 @@ class Datasets:
             for known in self.table.versions(None, 1_000_000):
                 if known.dataset_id == dataset_id and known.digest == result.manifest.digest:
                     return resources.packed(convert_datasets.version(known, self.store))
-            return self._published(dataset_id, result, staging)
+            return self.published(dataset_id, result, staging)
         finally:
             self.store.discard(staging)
 
@@ -128,18 +94,9 @@ class Datasets:
         record = self.table.resolve(DatasetRef.parse(name, field))
         return record, self.store.place(record.dataset_id, record.version)
 
-    @contextlib.contextmanager
-    def reading(self, name: str) -> Iterator[None]:
-        """While inside, the version is not deleted."""
-        self._reading[name] += 1
-        try:
-            yield
-        finally:
-            self._reading[name] -= 1
-
     def check_unused(self, records: list[DatasetVersionRecord]) -> None:
         """Raise DatasetInUse where a job reads one of the versions."""
-        used = {*self.users(), *(name for name, count in self._reading.items() if count > 0)}
+        used = self.users()
         for record in records:
             if record.name in used:
                 raise DatasetInUse(
@@ -203,21 +160,31 @@ class Datasets:
                 f"check {header.dataset_id}", spec, DatasetResult, _told(report)
             )
             if with_recipe:
-                recipe = convert_datasets.recipe(header.recipe)
-                result = await self._apply(recipe, checked, "", staging.version, report)
-            return self._published(header.dataset_id, result, staging)
+                again = PreprocessSpec(
+                    source=str(checked),
+                    source_name="",
+                    output=str(staging.version),
+                    recipe=convert_datasets.recipe(header.recipe),
+                )
+                result = await self._jobs.run(
+                    "preprocess a dataset", again, DatasetResult, _told(report)
+                )
+            return self.published(header.dataset_id, result, staging)
         finally:
             self.store.discard(staging)
 
-    async def _apply(
-        self, recipe: Recipe, source: Path, name: str, output: Path, report: Report
-    ) -> DatasetResult:
-        spec = PreprocessSpec(
-            source=str(source), source_name=name, output=str(output), recipe=recipe
-        )
-        return await self._jobs.run("preprocess a dataset", spec, DatasetResult, _told(report))
+    def known(self, ref: DatasetRef, digest: str) -> bytes | None:
+        """A version that is there and has this digest; packed, as an operation's response."""
+        try:
+            record = self.table.resolve(ref)
+        except DatasetNotFound:
+            return None
+        if record.digest != digest:
+            return None
+        return resources.packed(convert_datasets.version(record, self.store))
 
-    def _published(self, dataset_id: str, result: DatasetResult, staging: Staging) -> bytes:
+    def published(self, dataset_id: str, result: DatasetResult, staging: Staging) -> bytes:
+        """Publish what a job made as the next version; packed, as an operation's response."""
         manifest = result.manifest
         record = DatasetVersionRecord(
             dataset_id=dataset_id,
