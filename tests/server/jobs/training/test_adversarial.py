@@ -199,14 +199,32 @@ def test_a_generator_is_recurrent(tmp_path, oracle, family):
         go(tmp_path / "run", spec, oracle)
 
 
+def papers_oracle(words, hidden=32):
+    """With the paper's bias of the output, drawn as all else is: without, its entropy is 6.3.
+
+    Our heads have none, so a unit more is always tanh(1): its gates stand open or shut, it sees
+    nothing, and its column of the head is the bias.
+    """
+    network = oracle_of(words, hidden + 1)
+    cell, size = network.layers[0].rnn, hidden + 1
+    with torch.no_grad():
+        cell.bias_hh_l0.zero_()  # theirs has one vector of biases
+        network.embed_tokens.weight[:, hidden] = 0.0
+        for weight in (cell.weight_ih_l0, cell.weight_hh_l0):
+            weight[:, hidden] = 0.0
+            weight[hidden::size] = 0.0
+        cell.bias_ih_l0[hidden::size] = torch.tensor([20.0, -20.0, 20.0, 20.0])
+        network.lm_head.weight[:, hidden] /= math.tanh(1.0)
+    return network
+
+
 @pytest.mark.skipif("LLMOS_SEQGAN" not in os.environ, reason="an hour: LLMOS_SEQGAN=1")
 def test_at_the_papers_size(tmp_path):
     """5,000 words, 10,000 sequences of 20 (Yu et al., 2017): SeqGAN's own log has, of likelihood, an
-    oracle's loss of 9.13 after 20 epochs; of the oracle's own sequences it is 5.75."""
+    oracle's loss of 9.13 after 20 epochs; of the oracle's own sequences it is 5.75. Another draw of
+    the oracle has another entropy: of four, 5.70 to 5.92."""
     words, length, epoch = 5000, 20, 157
-    network = oracle_of(words)
-    with torch.no_grad():  # theirs has one vector of biases
-        network.layers[0].rnn.bias_hh_l0.zero_()
+    network = papers_oracle(words)
     (tmp_path / "oracle").mkdir()
     _, folder = version_of(network, tmp_path / "oracle")
     game = AdversarialSpec(
@@ -224,7 +242,7 @@ def test_at_the_papers_size(tmp_path):
     before, after = result.before, result.metrics
     for name in ("nll_oracle", "loss"):
         print(f"{name}: {before[name]:.3f} -> {after[name]:.3f}; the oracle's own {own:.3f}")
-    assert own == pytest.approx(5.742, abs=0.2)
+    assert own == pytest.approx(5.742, abs=0.25)
     assert before["nll_oracle"] == pytest.approx(9.13, abs=0.15)
     assert after["nll_oracle"] < before["nll_oracle"] - 0.05
     assert after["loss"] < before["loss"] + 0.5
