@@ -16,7 +16,7 @@ from llmosd.architectures.families.table import expected_shapes, family_of
 from llmosd.architectures.torch_ops import TorchOps
 from llmosd.architectures.trainable.attention import attend
 from llmosd.architectures.trainable.layout import layout_of
-from llmosd.architectures.trainable.parts import RMSNorm, gelu, rotate, silu_multiply
+from llmosd.architectures.trainable.parts import RMSNorm, rotate, silu_multiply
 from llmosd.architectures.trainable.registry import from_scratch, from_weights
 from llmosd.errors import DataCorrupt, InvalidField
 from llmosd.objectives.cross_entropy import cross_entropy
@@ -259,10 +259,26 @@ def test_written_out_gradients():
     x = torch.randn(3, 2, 8, dtype=torch.float64, requires_grad=True)
     angles = torch.randn(3, 1, 4, dtype=torch.float64)
     up = torch.randn(3, 2, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(gelu, x)
     assert torch.autograd.gradcheck(silu_multiply, (x, up))
     assert torch.autograd.gradcheck(rotate, (x, angles.cos(), angles.sin()))
-    torch.testing.assert_close(gelu(x), functional.gelu(x, approximate="tanh"))
+
+
+@pytest.mark.parametrize(("length", "exact"), [(64, True), (300, False)])
+def test_short_attention_is_wide(length, exact):
+    """In mixed precision: what float32 makes of the same narrow numbers, and its gradient."""
+    torch.manual_seed(0)
+    layout = layout_of((length, length), torch.device("cpu"))
+    narrow = [torch.randn(2 * length, 2, 16).bfloat16().requires_grad_() for _ in range(3)]
+    wide = [each.detach().float().requires_grad_() for each in narrow]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(*narrow, layout, causal=True)
+    expected = attend(*wide, layout, causal=True)
+    assert out.dtype == torch.bfloat16
+    grad = torch.randn_like(out)
+    found = [out, *torch.autograd.grad(out, narrow, grad)]
+    known = [expected, *torch.autograd.grad(expected, wide, grad.float())]
+    same = [torch.equal(a, b.bfloat16()) for a, b in zip(found, known, strict=True)]
+    assert all(same) == exact
 
 
 def test_rms_norm_equals_torch():

@@ -7,7 +7,7 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.trainable.attention import attend
 from llmosd.architectures.trainable.layout import Layout
 from llmosd.architectures.trainable.network import Layered
-from llmosd.architectures.trainable.parts import Linear, gelu
+from llmosd.architectures.trainable.parts import Linear
 
 
 class GPT2(Layered):
@@ -98,7 +98,7 @@ class _FeedForward(nn.Module):
         self.c_proj = Linear(inner, hidden, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.c_proj(gelu(self.c_fc(x)))
+        out: Tensor = self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh"))
         return out
 
 

@@ -12,7 +12,7 @@ from llmosd.architectures.rope import rope_tables
 from llmosd.architectures.trainable.attention import attend
 from llmosd.architectures.trainable.layout import Layout
 from llmosd.architectures.trainable.network import Layered
-from llmosd.architectures.trainable.parts import Linear, RMSNorm, rotate, silu_multiply
+from llmosd.architectures.trainable.parts import Linear, RMSNorm, narrowed, rotate, silu_multiply
 
 _Rope = tuple[Tensor, Tensor]
 
@@ -90,12 +90,12 @@ class Layer(nn.Module):
 
     def attended(self, x: Tensor, layout: Layout, rope: _Rope) -> Tensor:
         """The residual after attention."""
-        mixed = self.self_attn(self.input_layernorm(x), layout, rope)
+        mixed = self.self_attn(narrowed(self.input_layernorm(x)), layout, rope)
         return x + functional.dropout(mixed, self.dropout, self.training)
 
     def fed(self, x: Tensor) -> Tensor:
         """The residual after the feed-forward network."""
-        inner = self.mlp(self.post_attention_layernorm(x))
+        inner = self.mlp(narrowed(self.post_attention_layernorm(x)))
         return x + functional.dropout(inner, self.dropout, self.training)
 
 

@@ -42,7 +42,8 @@ class LoraLinear(Linear):
         if _OFF.get():
             return out
         dropped = functional.dropout(x, self.lora_dropout, self.training)
-        return out + self.lora_B(self.lora_A(dropped)) * self.scale
+        # Scaled while it is small, and added as it is multiplied.
+        return torch.addmm(out, self.lora_A(dropped) * self.scale, self.lora_B.weight.t())
 
     def change(self) -> Tensor:
         """What the adapter adds to the weight, (out, in) float32."""

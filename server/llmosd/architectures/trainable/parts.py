@@ -1,6 +1,5 @@
 """Pieces that the networks share. Each backward pass is written out where torch's own is slow."""
 
-import math
 from typing import Any
 
 import torch
@@ -18,6 +17,12 @@ class Linear(nn.Linear):
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return functional.linear(x, self.weight.to(x.dtype), bias)
         return functional.linear(x, self.weight, self.bias)
+
+
+def narrowed(x: Tensor) -> Tensor:
+    """What autocast makes of it, once for all the products that read it."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 class RMSNorm(nn.Module):
@@ -77,38 +82,6 @@ class _SiluMultiply(Function):
         grad_up = functional.silu(gate).mul_(grad)
         grad_gate: Tensor = torch.ops.aten.silu_backward(grad * up, gate)
         return grad_gate, grad_up
-
-
-def gelu(x: Tensor) -> Tensor:
-    """GELU, tanh form (Hendrycks and Gimpel, 2016): x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
-
-    torch's own takes twice as long on a CPU without AVX-512.
-    """
-    out: Tensor = _Gelu.apply(x)
-    return out
-
-
-_LINEAR = 2 * math.sqrt(2 / math.pi)
-_CUBIC = _LINEAR * 0.044715
-
-
-class _Gelu(Function):
-    """With u(x) = a x + b x^3 and s = sigmoid(u): the gradient is s + x u' s (1 - s)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        linear = torch.tensor(_LINEAR, dtype=x.dtype, device=x.device)
-        share = torch.addcmul(linear, x, x, value=_CUBIC).mul_(x).sigmoid_()
-        ctx.save_for_backward(x, share)
-        return x * share
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        x, share = ctx.saved_tensors
-        linear = torch.tensor(_LINEAR, dtype=x.dtype, device=x.device)
-        slope = torch.addcmul(linear, x, x, value=3 * _CUBIC).mul_(x)
-        slope.mul_(torch.addcmul(share, share, share, value=-1))
-        return slope.add_(share).mul_(grads[0])
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
