@@ -8,6 +8,7 @@ from llmos.v1 import dataset_pb2, dataset_service_pb2, model_service_pb2
 from llmos_client import datasets, parsing_datasets, parsing_operations, results
 from llmos_client.calls import Call
 from llmos_client.errors import InvalidDatasetError
+from llmos_client.options import check_names
 from llmos_client.requests import enum_value
 from llmos_client.upload import LocalFile
 
@@ -125,9 +126,7 @@ def make_header(
 
 def make_recipe(given: Mapping[str, Any]) -> dataset_pb2.Recipe:
     """Build a Recipe from the keys of `datasets.Recipe`."""
-    unknown = set(given) - set(datasets.Recipe.__annotations__)
-    if unknown:
-        raise TypeError(f"no such step of a recipe: {', '.join(sorted(unknown))}")
+    check_names(given, datasets.Recipe)
     recipe = dataset_pb2.Recipe(**{name: given[name] for name in _FLAGS if name in given})
     for name, (proto_enum, prefix) in _ENUMS.items():
         if given.get(name):

@@ -8,7 +8,7 @@ from llmos.v1 import dataset_pb2, evaluation_pb2
 from llmos.v1 import evaluation_service_pb2 as pb
 from llmos_client import datasets, evaluations, parsing_evaluations, parsing_operations, results
 from llmos_client.calls import Call
-from llmos_client.options import EvaluateOptions, EvaluationPart
+from llmos_client.options import EvaluateOptions, EvaluationPart, check_names
 from llmos_client.parsing_base import enum
 from llmos_client.requests import enum_value, generate_request, priority_value
 
@@ -22,6 +22,7 @@ def evaluate_model(
     options: EvaluateOptions,
 ) -> Call[results.Operation[evaluations.Evaluation]]:
     """Call EvaluateModel."""
+    check_names(options, EvaluateOptions)
     if (model is None) == (answers is None):
         raise TypeError("say either a model, or the dataset of the answers")
     request = pb.EvaluateModelRequest(

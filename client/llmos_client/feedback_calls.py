@@ -8,7 +8,7 @@ from llmos.v1 import feedback_service_pb2 as pb
 from llmos_client import datasets, feedback, parsing_feedback, parsing_operations, results
 from llmos_client.calls import Call
 from llmos_client.evaluation_calls import make_part
-from llmos_client.options import FeedbackOptions, LearnOptions
+from llmos_client.options import FeedbackOptions, LearnOptions, check_names
 from llmos_client.requests import enum_value
 from llmos_client.training_requests import train_request
 
@@ -17,6 +17,7 @@ def create_feedback(
     generation: str, kind: str, options: FeedbackOptions
 ) -> Call[feedback.Feedback]:
     """Call CreateFeedback."""
+    check_names(options, FeedbackOptions)
     request = pb.CreateFeedbackRequest(
         generation=generation,
         choice=options.get("choice", 0),
@@ -80,6 +81,7 @@ def rate_models(versions: Sequence[str], resamples: int | None) -> Call[feedback
 
 def learn(model: str, options: LearnOptions) -> Call[results.Operation[feedback.LearnResult]]:
     """Call LearnFromFeedback."""
+    check_names(options, LearnOptions)
     request = pb.LearnFromFeedbackRequest(
         model=model,
         replay_dataset=options.get("replay", ""),

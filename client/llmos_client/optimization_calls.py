@@ -7,7 +7,7 @@ from llmos.v1 import optimization_service_pb2 as pb
 from llmos_client import optimizations, parsing_operations, results
 from llmos_client.calls import Call
 from llmos_client.evaluation_calls import make_part
-from llmos_client.options import OptimizeOptions, TrainOptions
+from llmos_client.options import OptimizeOptions, TrainOptions, check_names
 from llmos_client.requests import enum_value
 from llmos_client.training_requests import field_path, train_request
 
@@ -30,6 +30,7 @@ def optimize_model(
     model: str, method: Method, options: OptimizeOptions
 ) -> Call[results.Operation[optimizations.OptimizationResult]]:
     """Call OptimizeModel."""
+    check_names(options, OptimizeOptions)
     request = pb.OptimizeModelRequest(
         model=model,
         output_model_id=options.get("output", ""),

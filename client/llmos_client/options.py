@@ -1,7 +1,9 @@
 """What a request can ask for, as the SDK takes it."""
 
-from collections.abc import Mapping, Sequence
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Required, TypedDict
 
 from llmos_client.generations import ToolCall
@@ -15,6 +17,16 @@ class Message:
     content: str = ""
     tool_calls: Sequence[ToolCall | Mapping[str, str]] = ()
     tool_call_id: str = ""
+
+
+def check_names(given: Iterable[str], known: type) -> None:
+    """Raise TypeError where an option has no such name in the TypedDict `known`, and name it."""
+    names = typing.get_type_hints(known)
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f"; is it {near[0]}?" if near else ""
+            raise TypeError(f'there is no option "{name}"{hint}')
 
 
 # A turn as the SDK takes it: a Message, or {"role": ..., "content": ...}.

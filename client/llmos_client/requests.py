@@ -14,7 +14,7 @@ from llmos.v1 import (
     sampling_pb2,
 )
 from llmos_client.generations import ToolCall
-from llmos_client.options import GenerateOptions, Message, MessageLike
+from llmos_client.options import GenerateOptions, Message, MessageLike, check_names
 
 _SAMPLING = (
     "temperature",
@@ -34,7 +34,11 @@ _SAMPLING = (
 def generate_request(
     model: str, prompt: str | None = None, **options: Unpack[GenerateOptions]
 ) -> generation_service_pb2.GenerateRequest:
-    """Build a GenerateRequest; exactly one of prompt, messages and tokens is the input."""
+    """Build a GenerateRequest; exactly one of prompt, messages and tokens is the input.
+
+    Raises TypeError for an option that there is not.
+    """
+    check_names(options, GenerateOptions)
     request = generation_service_pb2.GenerateRequest(model=model)
     messages, tokens = options.get("messages"), options.get("tokens")
     if sum(given is not None for given in (prompt, messages, tokens)) != 1:

@@ -45,6 +45,24 @@ def test_inputs_are_exclusive(client):
         client.generate("smollm2", "a", tokens=[1])
 
 
+@pytest.mark.parametrize(("call", "arguments"), [
+    ("generate", ("smollm2", "Hi")),
+    ("stream", ("smollm2", "Hi")),
+    ("batch_generate", ("smollm2", "rows", "answers")),
+    ("evaluate_model", ("smollm2", ["rows"])),
+    ("merge_adapter", ("smollm2",)),
+    ("create_feedback", ("generations/1", "up")),
+    ("learn_from_feedback", ("smollm2",)),
+])  # fmt: skip
+def test_options_that_there_are_not(client, daemon, call, arguments):
+    """Whoever mistypes one hears of it before anything is asked."""
+    with pytest.raises(TypeError, match='there is no option "temprature"'):
+        getattr(client, call)(*arguments, temprature=0.2)
+    with pytest.raises(TypeError, match="is it temperature"):
+        client.generate("smollm2", "Hi", temprature=0.2)
+    assert not daemon.seen("Generate")
+
+
 def test_messages_and_tools_reach_the_daemon(client, daemon):
     tool = {"name": "add", "parameters": {"type": "object"}}
     call = ToolCall("c1", "add", "{}")

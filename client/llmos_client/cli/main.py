@@ -119,6 +119,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with: llmos serve, llmos pull smollm2, llmos run smollm2 'Hello'.",
 )
+@click.version_option(package_name="llmos", message="%(prog)s %(version)s")
 def cli() -> None:
     """Load, serve and talk to language models on this machine."""
 
