@@ -147,7 +147,11 @@ def test_alone_and_last(served):
     """Its base comes with it, and goes with the last one, unless somebody wants it."""
     with served.client() as client:
         before = client.server_info().resident_bytes
+        both = client.load_model("poet", validate_only=True).result().estimated_bytes
         client.load_model("poet").result()
+        alone = client.load_model("clerk", validate_only=True).result().estimated_bytes
+        assert alone < 1e6
+        assert both > 4e8
         client.load_model("clerk").result()
         assert standing(served, "base") == "loaded"
         with pytest.raises(ModelInUseError, match="poet"):

@@ -151,15 +151,13 @@ class ModelServicer(PromotionMethods, ExportMethods, model_service_pb2_grpc.Mode
         if request.HasField("keep_alive"):
             keep_alive = convert.seconds("keep_alive", request.keep_alive)
 
-        planner = self._pool.planner
-
         async def estimate(_report: Report) -> bytes:
             return resources.packed(
                 pb.LoadModelResponse(
                     version=resources.version(record, self._pool),
-                    estimated_bytes=planner.estimate(
+                    estimated_bytes=self._pool.stage.estimate(
                         record, dtype or self._pool.dtype_of(record)
-                    ).total,
+                    ),
                 )
             )
 

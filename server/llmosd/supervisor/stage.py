@@ -84,6 +84,19 @@ class Stage:
             return served.dtype if served else self.dtype_of(base)
         return self.planner.dtype_of(record, self.residents.values())
 
+    def estimate(self, record: VersionRecord, dtype: str) -> int:
+        """Bytes that loading it would take, used to the full; of an adapter with its base's.
+
+        Raises InvalidField: it cannot be served as `dtype`.
+        """
+        base = self._shared_base(record)
+        served = self.residents.get(base.name) if base else None
+        if base is None or (served is not None and served.dtype != dtype):
+            return self.planner.estimate(record, dtype).total
+        own = self.planner.estimate(record, dtype, beside=True).total
+        there = served is not None and served.handle is not None
+        return own if there else own + self.planner.estimate(base, dtype).total
+
     def want(self, record: VersionRecord, keep_alive: float | None, dtype: str | None) -> Resident:
         """Note that a version is to be served; the next request loads it."""
         resident = self.residents.get(record.name)
