@@ -334,8 +334,27 @@ def test_an_adapter_beside_its_base(daemon, tiny_folders):
         assert scores[0] > before + 5
         with pytest.raises(ModelInUseError, match="adapter"):
             client.delete_model("tiny", force=True)
+        goes_on(client, settings, scores[0])
         for name in ("adapted", "merged", "tiny"):
             client.delete_model(name, force=True)
+
+
+def goes_on(client, settings, before):
+    """An adapter is trained on as one, or as whole weights; of its own shape, which it keeps."""
+    asked = {"init_from": "adapted", "method": "lora"}
+    with pytest.raises(InvalidFieldError, match=r"lora\.rank.*has 8; leave it out"):
+        client.train_model("adapted", "pairs", **asked, settings={**settings, "lora.rank": 4})
+    made = client.wait_operation(client.train_model("adapted", "pairs", **asked, settings=settings))
+    version = made.result().version
+    client.load_model(version.name).result()
+    assert client.score(version.name, "say yes yes yes").logprob > before
+    assert client.get_version(version.name).residency.host == "models/tiny/versions/1"
+    whole = client.wait_operation(
+        client.train_model(
+            "adapted", "pairs", init_from="adapted", settings=settings | {"steps": 2}
+        )
+    )
+    assert whole.result().version.byte_size > 2 * version.byte_size
 
 
 def llmos(daemon, *arguments):

@@ -155,6 +155,8 @@ class TrainSpec(
         shape: sizes from scratch, by the names of ModelConfig; what is missing has a default.
         init_from: version folder to start from; empty: from scratch.
         base: resource name of the version behind `init_from`, for lineage.
+        adapter: version folder of an adapter to `init_from` that is trained on, or, by method
+            "full", merged before the first step; adapter_name: its resource name.
         dataset, validation: dataset version folders; validation may be empty: then rows that the
             dataset's split calls validation.
         tokenizer: version folder whose tokenizer.json is used from scratch; empty: trained on the
@@ -193,6 +195,8 @@ class TrainSpec(
     shape: dict[str, int | float | bool] = {}
     init_from: str = ""
     base: str = ""
+    adapter: str = ""
+    adapter_name: str = ""
     dataset: str
     dataset_name: str = ""
     dataset_digest: str = ""

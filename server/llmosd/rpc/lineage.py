@@ -19,7 +19,7 @@ def lineage_of(catalog: Catalog, store: VersionStore, record: VersionRecord) -> 
         seen.add(record.name)
         manifest = store.manifest(record.model_id, record.version)
         known = manifest.lineage
-        base = manifest.adapter_base or known.get("base", "")
+        base = known.get("adapter") or manifest.adapter_base or known.get("base", "")
         found.append(
             pb.Ancestor(
                 version=record.name,

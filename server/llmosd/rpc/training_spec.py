@@ -22,6 +22,7 @@ from llmosd.jobs.specs import (
     TrainSpec,
 )
 from llmosd.rpc.training_checks import check_counted, check_heads, check_private, check_sampling
+from llmosd.rpc.training_start import base_of, lora_of
 from llmosd.store.catalog import Catalog
 from llmosd.store.datasets import DatasetStore
 from llmosd.store.manifest import TOKENIZER
@@ -97,13 +98,20 @@ class TrainingSpecs:
         teacher = self._model(request.teacher, "teacher")
         check_heads(self._store, objective, init_from=base, teacher=teacher)
         values = self._values(request, objective, data, base)
+        under = base_of(self._catalog, self._store, base, objective) if base else None
+        if base is not None and under is not None:
+            values |= {"init_from": self._place(under), "base": under.name}
+            values |= {"adapter": self._place(base), "adapter_name": base.name}
+            if values["method"] == "lora":
+                values["lora"] = lora_of(self._store, base, given_of(request.lora))
         if held_out is not None:
             values["validation"] = self._folder(held_out)
         models = [
             self._model(getattr(request, field), field)
             for field in ("init_from", "tokenizer_from", "teacher")
         ]
-        used = [record.name for record in (data, held_out, *models) if record is not None]
+        every = (data, held_out, under, *models)
+        used = [record.name for record in every if record is not None]
         return _build(values, request), used
 
     def _values(
@@ -244,20 +252,20 @@ def _shape(request: pb.TrainModelRequest) -> dict[str, int | float | bool]:
 
 
 def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
-    values |= _given(request.parameters)
-    values["optimizer"] = OptimizerSpec(**_given(request.optimizer))
-    values["schedule"] = ScheduleSpec(**_given(request.schedule))
-    values["lora"] = LoraSpec(**_given(request.lora))
-    values["latent"] = LatentSpec(**_given(request.latent))
+    values |= given_of(request.parameters)
+    values["optimizer"] = OptimizerSpec(**given_of(request.optimizer))
+    values["schedule"] = ScheduleSpec(**given_of(request.schedule))
+    values.setdefault("lora", LoraSpec(**given_of(request.lora)))
+    values["latent"] = LatentSpec(**given_of(request.latent))
     if request.HasField("latent") and values["objective"] != "vae":
         raise InvalidField.of("latent", f"is for the objective vae, not for {values['objective']}")
     if request.HasField("privacy"):
-        values["privacy"] = PrivacySpec(**_given(request.privacy))
+        values["privacy"] = PrivacySpec(**given_of(request.privacy))
         check_private(values["objective"], request)
     if request.HasField("early_stopping"):
-        values["early_stopping"] = StoppingSpec(**_given(request.early_stopping))
+        values["early_stopping"] = StoppingSpec(**given_of(request.early_stopping))
     if values["objective"] == "seqgan":
-        values["adversarial"] = AdversarialSpec(**_given(request.adversarial))
+        values["adversarial"] = AdversarialSpec(**given_of(request.adversarial))
     elif request.HasField("adversarial"):
         raise InvalidField.of("adversarial", "is of the objective seqgan")
     spec = TrainSpec(**values)
@@ -272,7 +280,7 @@ def _build(values: dict[str, Any], request: pb.TrainModelRequest) -> TrainSpec:
     return spec
 
 
-def _given(message: Message) -> dict[str, Any]:
+def given_of(message: Message) -> dict[str, Any]:
     """The fields that were set, by name."""
     given = {field.name: value for field, value in message.ListFields()}
     for name, value in given.items():

@@ -1,6 +1,5 @@
 """The job that optimizes: a version's folder in, another one's out."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -11,20 +10,18 @@ from torch import Tensor
 
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.table import family_of, parameter_count
-from llmosd.architectures.trainable.lora import add_adapters, from_peft, merge
 from llmosd.architectures.trainable.registry import from_weights
-from llmosd.errors import DataCorrupt, FeatureUnavailable, InvalidField
+from llmosd.errors import FeatureUnavailable, InvalidField
 from llmosd.jobs.optimizing.calibrate import calibrate
 from llmosd.jobs.optimizing.prune import average, prune, squared_error
 from llmosd.jobs.optimizing.specs import Average, Merge, Optimized, OptimizeSpec, Prune, Quantize
+from llmosd.jobs.training.adapter_weights import merge_adapter
 from llmosd.jobs.training.build import folder_weights
 from llmosd.jobs.training.checkpoint import check_disk, save_tensors
 from llmosd.progress import Progress
 from llmosd.quantizers.registry import QUANTIZERS
 from llmosd.quantizers.stored import read_stored, to_stored
 from llmosd.store.manifest import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
     CARD,
     CHAT_TEMPLATE,
     CONFIG,
@@ -136,18 +133,8 @@ def _importance(
 
 def _merged(config: ModelConfig, base: Path, adapter: Path) -> dict[str, Tensor]:
     """W + alpha / r * B A of every adapted weight."""
-    from safetensors.torch import load_file  # noqa: PLC0415 - one of four methods needs it
-
     network = from_weights(config, folder_weights(base))
-    try:
-        told = json.loads((adapter / ADAPTER_CONFIG).read_bytes())
-        targets, rank, alpha = tuple(told["target_modules"]), told["r"], told["lora_alpha"]
-    except (ValueError, KeyError, TypeError):
-        raise DataCorrupt(f'file "{ADAPTER_CONFIG}" of the adapter is damaged') from None
-    add_adapters(network, targets, rank=rank, alpha=alpha)
-    with torch.no_grad():
-        from_peft(network, load_file(adapter / ADAPTER_WEIGHTS))
-    merge(network)
+    merge_adapter(network, adapter)
     return {name: each.detach().float() for name, each in network.state_dict().items()}
 
 

@@ -19,6 +19,7 @@ from llmosd.architectures.trainable.registry import from_scratch, from_weights
 from llmosd.errors import FeatureUnavailable, InvalidDataset, InvalidField
 from llmosd.jobs.data.tokenized import TokenizedDataset
 from llmosd.jobs.specs import TrainSpec
+from llmosd.jobs.training.adapter_weights import fill_adapters, merge_adapter
 from llmosd.jobs.training.seeds import WEIGHTS as WEIGHTS_SEED
 from llmosd.jobs.training.seeds import seed_of
 from llmosd.jobs.training.shape import fresh_config
@@ -132,14 +133,18 @@ def _network(spec: TrainSpec, config: ModelConfig) -> Network:
         lora = spec.lora
         torch.manual_seed(seed_of(spec.seed, WEIGHTS_SEED, 1))
         add_adapters(network, lora.targets, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
+        if spec.adapter:
+            fill_adapters(network, Path(spec.adapter))
         narrow_base(network, getattr(torch, lora.base_precision))
+    elif spec.adapter:
+        merge_adapter(network, Path(spec.adapter))
     return network
 
 
 def read_weights(folder: str) -> dict[str, Tensor]:
     """The weights of a version folder; raises FeatureUnavailable where it is an adapter's."""
     if (Path(folder) / ADAPTER_WEIGHTS).exists():
-        raise FeatureUnavailable("training goes on from whole weights: merge the adapter first")
+        raise FeatureUnavailable("it has to have whole weights: merge the adapter first")
     return folder_weights(Path(folder))
 
 
@@ -151,9 +156,12 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
 
 def _reference(spec: TrainSpec, network: Network, config: ModelConfig) -> Any:
     """The network as it was before: its base alone, or a second one."""
-    if spec.method == "lora":
+    if spec.method == "lora" and not spec.adapter:
         return _Base(network, resting=spec.dropout + spec.lora.dropout > 0)
-    return _frozen(from_weights(config, read_weights(spec.init_from)), spec)
+    before = from_weights(config, read_weights(spec.init_from))
+    if spec.adapter:
+        merge_adapter(before, Path(spec.adapter))
+    return _frozen(before, spec)
 
 
 def _teacher(spec: TrainSpec, config: ModelConfig) -> Network:

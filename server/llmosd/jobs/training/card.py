@@ -21,7 +21,7 @@ def card(config: ModelConfig, spec: TrainSpec, run: RunState) -> str:
         *_latent(config, run),
         "",
         f"- License: {spec.license or 'not stated'}",
-        f"- Started from: {spec.base or 'random weights'}",
+        f"- Started from: {spec.adapter_name or spec.base or 'random weights'}",
         f"- Data: {spec.dataset_name or 'not named'} {spec.dataset_digest}".rstrip(),
         *_labels(config),
         "",

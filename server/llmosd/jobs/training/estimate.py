@@ -45,8 +45,8 @@ def estimate(spec: TrainSpec, config: ModelConfig, teacher: ModelConfig | None =
     trained = adapter_parameters(config, spec) if spec.method == "lora" else whole
     narrow = spec.method == "lora" and spec.lora.base_precision == "bfloat16"
     weights = whole * (2 if narrow else 4) + (4 * trained if spec.method == "lora" else 0)
-    if spec.objective in {"dpo", "kto"} and spec.method == "full":
-        weights *= 2
+    if spec.objective in {"dpo", "kto"} and (spec.method == "full" or spec.adapter):
+        weights += 4 * whole
     if teacher is not None:
         weights += 4 * parameter_count(teacher)
     moments = _MOMENTS[spec.optimizer.name]

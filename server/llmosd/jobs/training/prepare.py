@@ -103,7 +103,7 @@ def _model_files(
 ) -> ModelFiles:
     """Of the version that is named, or trained now, once for all restarts of the run."""
     if spec.init_from:
-        return _read(Path(spec.init_from))
+        return _read(Path(spec.adapter or spec.init_from))
     if family_of(spec.family).starts:
         return _with_start(_tokenizer_files(spec, folder, reader, progress))
     return _tokenizer_files(spec, folder, reader, progress)

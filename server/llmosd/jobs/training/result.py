@@ -93,7 +93,8 @@ def _manifest(network: Network, spec: TrainSpec, files: ModelFiles, *, adapted: 
     lineage = {
         "dataset": spec.dataset_name,
         "dataset_digest": spec.dataset_digest,
-        "base": spec.base,
+        "base": spec.base if adapted else spec.adapter_name or spec.base,
+        "adapter": spec.adapter_name if adapted else "",
         "objective": spec.objective,
         "method": spec.method,
         "recipe": digest_of(msgspec.json.encode(spec, order="sorted")),

@@ -356,11 +356,49 @@ def test_what_cannot_be_trained(tmp_path, changes, data, error, message):
         go(tmp_path, tiny_spec(**changes), data=data)
 
 
-def test_an_adapter_is_no_start(tmp_path, base):
-    """Training goes on from whole weights."""
-    go(tmp_path / "one", lora_spec(base, steps=3), files=files_of(base))
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory, base):
+    """The folder of an adapter that has learned something, and its result."""
+    root = tmp_path_factory.mktemp("adapter")
+    return root / "out", go(root, lora_spec(base), files=files_of(base))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_an_adapter_is_trained_on(tmp_path, base, adapter, method):
+    """It begins where the adapter ended, on it or on whole weights, and gets better."""
+    folder, earlier = adapter
+    spec = lora_spec(
+        base, method=method, adapter=str(folder), adapter_name="models/tiny/versions/2",
+        optimizer=OptimizerSpec(learning_rate=1e-3),
+    )  # fmt: skip
+    result = go(tmp_path, spec, files=files_of(base))
+    assert result.before["loss"] == pytest.approx(earlier.metrics["loss"], abs=1e-5)
+    assert result.metrics["loss"] < result.before["loss"]
+    lineage = result.manifest.lineage
+    if method == "lora":
+        assert result.manifest.adapter_base == lineage["base"] == "models/tiny/versions/1"
+        assert lineage["adapter"] == "models/tiny/versions/2"
+    else:
+        assert not result.manifest.adapter_base
+        assert lineage["base"] == "models/tiny/versions/2"
+    assert "Started from: models/tiny/versions/2" in (tmp_path / "out/card.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_preferences_over_an_adapter(tmp_path, base, adapter, method):
+    """The reference is what it began as: the adapter, not its base."""
+    spec = lora_spec(
+        base, method=method, adapter=str(adapter[0]), objective="dpo", dropout=0.0,
+        optimizer=OptimizerSpec(learning_rate=3e-4),
+    )  # fmt: skip
+    result = go(tmp_path, spec, held_out=DATA, files=files_of(base))
+    assert result.before["loss"] == pytest.approx(0.693147, abs=1e-5)
+
+
+def test_an_adapter_alone_is_no_start(tmp_path, adapter):
+    """Whole weights have to be named beside it."""
     with pytest.raises(FeatureUnavailable, match="merge"):
-        go(tmp_path / "two", lora_spec(tmp_path / "one" / "out"), files=files_of(base))
+        go(tmp_path, lora_spec(adapter[0]))
 
 
 def test_without_validation(tmp_path):
