@@ -136,6 +136,13 @@ def _installed(settings: Settings) -> list[str]:
         return []
 
 
+def _in_use(error: LlmosError, settings: Settings) -> str:
+    adapters = error.metadata.get("adapters", "").split()
+    if adapters:
+        return f"Try: {' && '.join(f'llmos unload {name}' for name in adapters)}."
+    return f"Try: llmos unload {settings.model}, or --force."
+
+
 def _later(error: LlmosError, _: Settings) -> str:
     if error.retry_after is None:
         return "Try again in a moment."
@@ -179,7 +186,7 @@ _HINTS: dict[str, Callable[[LlmosError, Settings], str]] = {
     "TOKEN_NOT_FOUND": _with_model("Try: llmos token list."),
     "MODEL_NOT_FOUND": _model_not_found,
     "MODEL_NOT_LOADED": _with_model("Try: llmos load {model}."),
-    "MODEL_IN_USE": _with_model("Try: llmos unload {model}, or --force."),
+    "MODEL_IN_USE": _in_use,
     "MODEL_LOAD_FAILED": _with_model("Try: llmos load {model} --estimate, and the daemon's log."),
     "CONTEXT_LENGTH_EXCEEDED": _with_model("Try: a shorter prompt, or a lower --max-tokens."),
     "CHAT_TEMPLATE_FAILED": _with_model("Try: llmos run --raw {model}."),

@@ -143,8 +143,11 @@ class ModelPool:
             raise ModelNotLoaded(f"{record.name} is not loaded")
         async with self.stage.lock:
             if resident.adapters:
-                names = ", ".join(sorted(each.record.name for each in resident.adapters))
-                raise ModelInUse(f"unload {names} first: served in the process of {record.name}")
+                names = sorted(each.record.name for each in resident.adapters)
+                raise ModelInUse(
+                    f"{', '.join(names)} is served in the process of {record.name}",
+                    metadata={"adapters": " ".join(names)},
+                )
             loaded = self.stage.measure()
             self.stage.residents.pop(record.name, None)
             resident.state = State.UNLOADING

@@ -144,7 +144,7 @@ class Stage:
         """
         record = resident.record
         self._store.check(record.model_id, record.version, record.digest)
-        base = self._host(resident)
+        base, resident.bytes_before = self._host(resident), self.measure()
         try:
             if base is not None and base.handle is None:
                 await self.start(base, report)
@@ -164,7 +164,7 @@ class Stage:
         if planner.device == "cpu":
             await self._make_room(record, need)
         resident.state, resident.failure = State.LOADING, None
-        resident.estimated, resident.bytes_before = need.total, self.measure()
+        resident.estimated = need.total
         self.on_change()
         began = time.monotonic()
         handle: EngineHandle | AdapterHandle
