@@ -1,5 +1,6 @@
 """What a request can ask for, as the SDK takes it."""
 
+import functools
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,17 @@ class Message:
 
 def check_names(given: Iterable[str], known: type) -> None:
     """Raise TypeError where an option has no such name in the TypedDict `known`, and name it."""
-    names = typing.get_type_hints(known)
+    names = _names(known)
     for name in given:
         if name not in names:
             near = get_close_matches(name, names, 1)
             hint = f"; is it {near[0]}?" if near else ""
             raise TypeError(f'there is no option "{name}"{hint}')
+
+
+@functools.cache
+def _names(known: type) -> frozenset[str]:
+    return frozenset(typing.get_type_hints(known))
 
 
 # A turn as the SDK takes it: a Message, or {"role": ..., "content": ...}.

@@ -267,6 +267,13 @@ def test_promoted_under_streams(served, oracles):
         assert home.host == version("base", 1)
         client.unload_model("base").result()
         wait_for(lambda: str(state(client, "base", 1)) == "unloaded", 20)
+        # With its adapters: they leave the process before it ends.
+        for name in ADAPTERS:
+            client.delete_model(name)
+        client.load_model(version("base", 2)).result()
+        client.load_model(version("base", 1)).result()
+        client.delete_model("base", force=True)
+        assert client.server_info().models_loaded == 0
 
 
 def move_to(client, crowd, number):
@@ -280,3 +287,25 @@ def move_to(client, crowd, number):
     wait_for(lambda: now in [who for who, *_ in crowd.answers[before:]], 20)
     wait_for(lambda: str(state(client, "base", 2)) == home, 20)
     assert str(state(client, "base", 1)) == "loaded"
+
+
+def test_an_unload_that_is_cancelled(served):
+    """While a request ends: the adapter is gone all the same, and nothing keeps its base."""
+
+    async def run():
+        async with AsyncClient(served.address) as client:
+            options = {"tokens": PROMPT, "ignore_eos": True, "max_tokens": 4000}
+            own = asyncio.create_task(client.generate("poet", **options))
+            await asyncio.sleep(0.3)
+            leaving = await client.unload_model("poet", wait=False)
+            await client.cancel_operation(leaving.name)
+            with pytest.raises(LlmosError, match="unloaded"):
+                await own
+
+    with served.client() as client:
+        for name in ("base", "poet"):
+            client.load_model(name).result()
+        asyncio.run(run())
+        wait_for(lambda: standing(served, "poet") == "unloaded", 20)
+        client.unload_model("base").result()
+        assert client.server_info().models_loaded == 0

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from llmosd.engine.engine import Engine
     from llmosd.engine.loader import Load
 
+# Of the time of a step, in which an adapter is read after it.
+_READ_SHARE = 0.1
 # Frames, and grammars that were compiled: generation, and what came of it.
 Inbox = queue.SimpleQueue[ToEngine | tuple[int, Matcher | LlmosError]]
 
@@ -85,9 +87,10 @@ def _serve(channel: Channel, order: LoadEngine, load: "Load") -> None:
         except queue.Empty:
             if turns is not None and engine.has_work:
                 turns.wait()
+            began = time.monotonic()
             channel.send(engine.step() if engine.has_work else engine.heartbeat())
             desk.refuse_failed()
-            desk.read_on()
+            desk.read_on(_READ_SHARE * (time.monotonic() - began))
 
 
 class _Desk:
@@ -106,10 +109,15 @@ class _Desk:
         """Whether an adapter is being read."""
         return bool(self._arriving)
 
-    def read_on(self) -> None:
-        """Read a layer of the adapter that comes next: between steps, which wait for no more."""
-        if not self._arriving:
-            return
+    def read_on(self, seconds: float) -> None:
+        """Read layers of the adapters that come next for so long, one at least: between steps."""
+        ends = time.monotonic() + seconds
+        while self._arriving:
+            self._read_layer()
+            if time.monotonic() >= ends:
+                break
+
+    def _read_layer(self) -> None:
         number, layers, read = self._arriving[0]
         try:
             read.append(next(layers))

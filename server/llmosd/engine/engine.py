@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from torch import Tensor
 
+from llmosd.architectures.architecture import Changes
 from llmosd.architectures.config import ModelConfig
 from llmosd.engine.adapters import read_changes
 from llmosd.engine.beams import BeamSearch
@@ -95,7 +96,11 @@ class Engine:
 
     def adapter_layers(self, folder: Path) -> Iterator[Any]:
         """Read an adapter for `set_adapter`, layer by layer. Raises DataCorrupt."""
-        return map(self._runner.pack_adapter, read_changes(folder, self.config))
+        return map(self.pack_adapter, read_changes(folder, self.config))
+
+    def pack_adapter(self, changes: Changes) -> Any:
+        """A layer for `set_adapter`."""
+        return self._runner.pack_adapter(changes)
 
     def set_adapter(self, adapter: int, layers: list[Any] | None) -> None:
         """Take in an adapter, or, where there are no layers, let one go that nobody uses."""

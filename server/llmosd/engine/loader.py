@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Load = Callable[[LoadEngine, Report], tuple[Engine, Ready]]
 _LARGEST_CONFIG = 1024 * 1024
+_NOTHING = -1  # the number of an adapter that changes nothing
 
 
 def load(order: LoadEngine, report: Report) -> tuple[Engine, Ready]:
@@ -138,10 +139,14 @@ def _warm_up(engine: Engine, config: ModelConfig) -> None:
         even = msgspec.structs.replace(wide, top_p=1.0)
         for index, spec in enumerate((greedy, drawn, wide, even)):
             engine.submit(Submit(index, prompt, 1, 2, 0, [], spec, 1))
+        if family_of(config.architecture).products:
+            engine.set_adapter(_NOTHING, [engine.pack_adapter({})] * config.num_layers)
+            engine.submit(Submit(6, prompt, 1, 2, 0, [], greedy, -1, adapter=_NOTHING))
         scoring = Scoring(1, prompt[1], 1)
         engine.submit(Submit(4, prompt[:1], 1, 0, 0, [], greedy, -1, task="score", scoring=scoring))
         if family_of(config.architecture).latent:
             engine.submit(Submit(5, [config.start_id], 1, 1, 0, [], greedy, -1))
     while engine.has_work:
         engine.step()
+    engine.set_adapter(_NOTHING, None)
     engine.forget()

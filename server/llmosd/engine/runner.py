@@ -69,7 +69,9 @@ class Runner:
         """Take in an adapter, or, where there are no layers, let it go; see Submit.adapter."""
         network: Any = self._network
         if layers is None:
-            network.set_adapter(self._numbers.pop(adapter), None)
+            number = self._numbers.pop(adapter, None)
+            if number is not None:  # it may have been refused, or never have come
+                network.set_adapter(number, None)
             return
         taken = set(self._numbers.values())
         number = next(free for free in itertools.count(1) if free not in taken)

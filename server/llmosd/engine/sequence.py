@@ -35,7 +35,7 @@ class Sequence:
         self.charged = 0  # tokens that its tenant's account has already
         self.pooled: Any = None  # of the tokens that are computed, where it is to be embedded
         self.kept = False  # begun although higher classes waited: not to be interrupted by them
-        salt = request.adapter.to_bytes(blake2b.SALT_SIZE, "big")
+        salt = request.adapter.to_bytes(blake2b.SALT_SIZE, "big", signed=True)
         first = blake2b(request.tenant.encode(), digest_size=_KEY_BYTES, salt=salt)
         self._keys = [first.digest()]
 

@@ -198,7 +198,11 @@ class Datasets:
             source=manifest.source,
         )
         self.store.publish(dataset_id, record.version, staging)
-        self.table.add_version(record)
+        try:
+            self.table.add_version(record)
+        except BaseException:  # as a full disk: the number is to be taken again
+            self.store.delete(dataset_id, record.version)
+            raise
         return resources.packed(convert_datasets.version(record, self.store))
 
 

@@ -117,7 +117,7 @@ class ModelServicer(PromotionMethods, ExportMethods, model_service_pb2_grpc.Mode
         self._catalog.model(model_id)
         records = self._catalog.versions(model_id, 10_000)
         self._check_unneeded(records)
-        for record in records:
+        for record in reversed(records):  # adapters before their base, which came first
             await self._release(record, force=request.force)
         self._check_unneeded(records)  # a job may have begun while it was unloaded
         self._catalog.delete_model(model_id)

@@ -160,7 +160,7 @@ class EngineHandle(ModelHandle):
             async with asyncio.timeout(self._limits.load_timeout):
                 await arriving
         except BaseException as error:
-            if not arriving.done() or arriving.cancelled():
+            if not isinstance(error, LlmosError):  # cancelled, or late: it may come yet
                 self._child.channel.send(DropAdapter(number))
             if isinstance(error, TimeoutError):
                 raise ModelLoadFailed("the adapter was not read in time") from None

@@ -138,10 +138,12 @@ class ModelPool:
             ModelNotLoaded: it is not loaded.
             ModelInUse: adapters are served in its process.
         """
-        resident = self.stage.residents.get(record.name)
-        if resident is None:
+        if record.name not in self.stage.residents:
             raise ModelNotLoaded(f"{record.name} is not loaded")
         async with self.stage.lock:
+            resident = self.stage.residents.get(record.name)
+            if resident is None:
+                raise ModelNotLoaded(f"{record.name} is not loaded any more")
             if resident.adapters:
                 names = sorted(each.record.name for each in resident.adapters)
                 raise ModelInUse(
@@ -174,6 +176,8 @@ class ModelPool:
         if resident.state is State.RESTARTING:
             raise EngineLost("the model's process is being restarted; try again", retry_after=1.0)
         async with self.stage.lock:
+            if not self.stage.known(resident):
+                raise ModelNotLoaded(f"{record.name} was unloaded, or could not be loaded")
             if resident.handle is None:
                 await self.stage.start(resident, lambda _: None)
             assert resident.handle is not None
@@ -197,25 +201,27 @@ class ModelPool:
                     if self.stage.residents.get(record.name) is not resident:
                         return False
                     if self.stage.unused(resident) and not wanted_again():
-                        del self.stage.residents[record.name]
-                        resident.state = State.UNLOADING
-                        self.stage.on_change()
-                        await self.stage.stop(resident, 0.0)
+                        await self.stage.drop(resident)
                         return True
             await asyncio.sleep(_RETIRE_SECONDS)
             resident = self.stage.residents.get(record.name)
         return False
 
     async def run_idle_unload(self) -> None:
-        """Unload what nobody used for its keep-alive; runs until cancelled."""
+        """Unload what nobody used for its keep-alive, or wants; runs until cancelled."""
+        stage = self.stage
         while True:
             await asyncio.sleep(0.5)
             for resident in self.residents():
-                if self.stage.expired(resident) and not self.stage.lock.locked():
-                    async with self.stage.lock:
-                        if self.stage.expired(resident):
-                            _log.info("model_idle", model=resident.record.name)
-                            await self.stage.rest(resident)
+                over = stage.expired(resident) or stage.surplus(resident)
+                if not over or stage.lock.locked():
+                    continue
+                async with stage.lock:
+                    if stage.surplus(resident):
+                        await stage.drop(resident)
+                    elif stage.known(resident) and stage.expired(resident):
+                        _log.info("model_idle", model=resident.record.name)
+                        await stage.rest(resident)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new work, let running generations finish, end all engines."""

@@ -194,14 +194,23 @@ class Stage:
         """Of an adapter: leave its base's process, which ends unless somebody else needs it."""
         base.adapters.discard(resident)
         resident.base = None
-        if base.wanted or base.adapters or self.residents.get(base.record.name) is not base:
-            return
-        if not self.unused(base):  # somebody asks it by its own name
-            base.wanted = True
-            return
-        del self.residents[base.record.name]
-        base.state = State.UNLOADING
-        await self.stop(base, 0.0)
+        if self.surplus(base):  # else somebody asks it by its own name
+            await self.drop(base)
+
+    def known(self, resident: Resident) -> bool:
+        """Whether it is still what its name means."""
+        return self.residents.get(resident.record.name) is resident
+
+    def surplus(self, resident: Resident) -> bool:
+        """Whether it was in memory for adapters, and they and its requests are gone."""
+        return not resident.wanted and self.known(resident) and self.unused(resident)
+
+    async def drop(self, resident: Resident) -> None:
+        """Take out of memory what nobody wants."""
+        del self.residents[resident.record.name]
+        resident.state = State.UNLOADING
+        self.on_change()
+        await self.stop(resident, 0.0)
 
     async def _make_room(self, record: VersionRecord, need: Estimate) -> None:
         """Evict idle models, least recently used first, until the estimate fits."""
@@ -211,7 +220,8 @@ class Stage:
         while self.planner.room < need.total and (
             idle := [r for r in list(self.residents.values()) if self.evictable(r)]
         ):
-            victim = min(idle, key=lambda each: each.last_use)
+            base = min(idle, key=lambda each: max(r.last_use for r in (each, *each.adapters)))
+            victim = next(iter(base.adapters), base)
             _log.info("model_evicted", model=victim.record.name, room_for=record.name)
             await self.rest(victim)
         room = self.planner.room
@@ -224,12 +234,19 @@ class Stage:
 
     def unused(self, resident: Resident) -> bool:
         """Whether no request that has begun needs it, and no adapter."""
-        busy = resident.handle is not None and resident.handle.num_generations > 0
-        return not (busy or resident.adapters or resident.record.name in self.pins)
+        return not (self._busy(resident) or resident.adapters)
 
     def evictable(self, resident: Resident) -> bool:
-        """Whether it can make room for another one."""
-        return resident.handle is not None and self.unused(resident)
+        """Whether its process can make room for another one: with all adapters in it."""
+        if resident.handle is None or resident.base is not None:
+            return False
+        inside = (resident, *resident.adapters)
+        return not any(map(self._busy, inside)) and all(each.handle for each in inside)
+
+    def _busy(self, resident: Resident) -> bool:
+        """Whether a request that has begun needs it."""
+        asked = resident.handle is not None and resident.handle.num_generations > 0
+        return asked or resident.record.name in self.pins
 
     def expired(self, resident: Resident) -> bool:
         """Whether its keep-alive has passed, and nothing needs it."""
@@ -244,12 +261,15 @@ class Stage:
     async def stop(self, resident: Resident, drain_seconds: float) -> None:
         """Take it out of memory; its requests have `drain_seconds` to end."""
         handle, resident.handle = resident.handle, None
-        if handle is not None:
-            await handle.wait_idle(drain_seconds)
-            await handle.stop()
-            self.on_engine_ended(resident.record.name, handle)
-        if resident.base is not None:
-            await self._leave(resident, resident.base)
+        try:
+            if handle is not None:
+                await handle.wait_idle(drain_seconds)
+        finally:  # whoever is cancelled while requests end: it was taken out already
+            if handle is not None:
+                await handle.stop()
+                self.on_engine_ended(resident.record.name, handle)
+            if resident.base is not None:
+                await self._leave(resident, resident.base)
 
     def _lost(self, resident: Resident) -> None:
         """Start a lost engine again, later each time it fails soon; its adapters with it."""
@@ -263,9 +283,9 @@ class Stage:
             resident.past_faults += resident.handle.faults
             self.on_engine_ended(resident.record.name, resident.handle)
         resident.handle = None
-        if not (resident.wanted or resident.adapters):
-            self.residents.pop(resident.record.name, None)
-        if resident.record.name not in self.residents or self.draining:
+        if self.surplus(resident):
+            del self.residents[resident.record.name]
+        if not self.known(resident) or self.draining:
             return
         if time.monotonic() - resident.loaded_at > _STABLE_SECONDS:
             resident.recent_losses = 0
@@ -277,12 +297,12 @@ class Stage:
         task.add_done_callback(self._tasks.discard)
 
     async def _restart(self, resident: Resident) -> None:
-        while resident.record.name in self.residents and resident.handle is None:
+        while self.known(resident) and resident.handle is None:
             delay = min(_FIRST_BACKOFF * 2**resident.recent_losses, _MOST_BACKOFF)
             resident.recent_losses += 1
             await asyncio.sleep(delay)
             async with self.lock:
-                if resident.record.name not in self.residents or resident.handle is not None:
+                if not self.known(resident) or resident.handle is not None:
                     return
                 with contextlib.suppress(LlmosError):
                     await self.start(resident, lambda _: None)

@@ -374,6 +374,7 @@ def test_an_adapter_finds_nothing_of_another(folder, dtype):
 def test_adapters_come_and_go(folder):
     """A number that is not there is refused; a place that was left is taken by the next one."""
     engine = make(folder)
+    engine.set_adapter(7, None)  # that never came
     submit = Submit(0, [1, 2, 3], 1, 5, 0, [], GREEDY, 0, adapter=9)
     before = finish(engine, [submit])
     engine.set_adapter(9, None)

@@ -68,8 +68,8 @@ def adapter_parameters(config: ModelConfig, spec: TrainSpec) -> int:
     """Weights of the adapters: rank times inputs and outputs of every target."""
     total = 0
     for name, shape in expected_shapes(config).items():
-        product = name.removesuffix(".weight").rpartition(".")[2]
-        if len(shape) == 2 and product in spec.lora.targets:
+        product = f".{name.removesuffix('.weight')}"
+        if len(shape) == 2 and product.endswith(tuple(f".{each}" for each in spec.lora.targets)):
             total += spec.lora.rank * sum(shape)
     return total
 
