@@ -1,10 +1,10 @@
 """Adapters in the process of their base: one batch, one cache, and lives of their own."""
 
 import asyncio
-import itertools
 import os
 import signal
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -47,8 +47,8 @@ def oracles(source, tmp_path_factory):
         if name:
             targets, rank = ADAPTERS[name]
             config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
-            model = peft.get_peft_model(model, config)
             torch.manual_seed(seed)
+            model = peft.get_peft_model(model, config)
             for part, each in model.named_parameters():
                 if "lora_B" in part:
                     each.data.normal_(0, 0.3)
@@ -125,22 +125,21 @@ def test_one_batch(served, oracles):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_other_types(served, dtype):
-    """The adapter's numbers are float32, whatever its base's are: what the merged version says."""
+    """What the merged version says, but for roundings: those of all its weights, in few bits."""
     with served.client() as client:
         client.load_model("base", dtype=dtype).result()
         client.load_model("poet").result()
         assert served.residency("poet").dtype == dtype
         assert served.residency("poet").host
-        words, base = said(client, "poet", LONG), said(client, "base", LONG)
-        assert words != base
-        merged = client.wait_operation(client.merge_adapter("poet", output="merged")).result()
-        assert merged
+        client.wait_operation(client.merge_adapter("poet", output="merged")).result()
         client.load_model("merged", dtype=dtype).result()
         assert not served.residency("merged").host
-        same = itertools.takewhile(
-            lambda pair: pair[0] == pair[1], zip(words, said(client, "merged", LONG), strict=True)
-        )
-        assert list(same)  # then roundings part them: the network is random
+        found = {
+            name: np.array([each.logprob for each in client.score(name, tokens=LONG).tokens[1:]])
+            for name in ("poet", "merged", "base")
+        }
+        off, adapted = (np.abs(found["poet"] - found[n]).mean() for n in ("merged", "base"))
+        assert off < (0.15 if dtype == "int8" else 0.02) * adapted
 
 
 def test_alone_and_last(served):
