@@ -43,6 +43,7 @@ from llmosd.supervisor.job_launcher import JobLauncher
 from llmosd.supervisor.job_runner import JobRunner
 from llmosd.supervisor.launcher import LocalLauncher
 from llmosd.supervisor.pool import POOL_SETTINGS, ModelPool
+from llmosd.supervisor.stage import Stage
 from llmosd.text.templates import TemplateRenderer
 
 _log = structlog.get_logger()
@@ -88,9 +89,10 @@ class _Daemon:
         self._launcher = LocalLauncher(
             Path(config.cache_dir), threads, keep_spare=config.spare_engine
         )
-        self._pool = ModelPool(
+        stage = Stage(
             config, self._store, self._launcher, self._resident_bytes, self._catalog.resolve
         )
+        self._pool = ModelPool(config, stage)
         journal = Journal(catalog.operations)
         self._starter = JobStarter(JobLauncher())
         slots = Slots(config.max_jobs, device.available_memory)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,17 +18,11 @@ from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.families.table import expected_shapes, family_of
 from llmosd.architectures.peft_files import PREFIX
 from llmosd.errors import DataCorrupt
+from llmosd.store.adapter_config import read_config
 from llmosd.store.files import open_regular, read_regular
 from llmosd.store.manifest import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 _LARGEST_CONFIG = 1024 * 1024
-
-
-class AdapterConfig(msgspec.Struct, frozen=True):
-    """What serving needs of adapter_config.json."""
-
-    r: int
-    lora_alpha: float
 
 
 def with_adapter(folder: Path, weights: Callable[[str], Tensor]) -> Callable[[str], Tensor]:
@@ -116,14 +109,12 @@ def _opened(folder: Path) -> Iterator[tuple[float, set[str], Callable[[str], Ten
     """The scale alpha / r, and the weights by their names in the file."""
     with _damage_told():
         data = read_regular(folder, ADAPTER_CONFIG, _LARGEST_CONFIG)
-        config = msgspec.json.decode(data, type=AdapterConfig)
+        config = read_config(data)
         fd = open_regular(folder, ADAPTER_WEIGHTS)
         try:
             opened = safe_open(f"/proc/self/fd/{fd}", framework="pt")
         finally:
             os.close(fd)
-    if config.r < 1:
-        raise DataCorrupt("the adapter's files are damaged: r is below 1")
 
     def tensor(name: str) -> Tensor:
         with _damage_told():
@@ -140,5 +131,5 @@ def _opened(folder: Path) -> Iterator[tuple[float, set[str], Callable[[str], Ten
 def _damage_told() -> Iterator[None]:
     try:
         yield
-    except (msgspec.MsgspecError, SafetensorError, FileNotFoundError) as error:
+    except (SafetensorError, FileNotFoundError) as error:
         raise DataCorrupt(f"the adapter's files are damaged: {error}") from None

@@ -2,24 +2,15 @@
 
 from typing import Any
 
-import msgspec
-
 from llmosd.architectures.config import ModelConfig
 from llmosd.errors import InvalidField
 from llmosd.jobs.specs import LoraSpec, Objective
+from llmosd.store.adapter_config import read_config
 from llmosd.store.catalog import Catalog
 from llmosd.store.manifest import ADAPTER_CONFIG
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
 from llmosd.store.versions import VersionStore
-
-
-class _Adapter(msgspec.Struct):
-    """What goes on as it was."""
-
-    r: int
-    lora_alpha: float
-    target_modules: tuple[str, ...]
 
 
 def base_of(
@@ -47,8 +38,7 @@ def lora_of(store: VersionStore, record: VersionRecord, given: dict[str, Any]) -
 
     Raises InvalidField: the request wants another shape than the adapter has.
     """
-    data = store.read_file(record.model_id, record.version, ADAPTER_CONFIG)
-    told = msgspec.json.decode(data, type=_Adapter)
+    told = read_config(store.read_file(record.model_id, record.version, ADAPTER_CONFIG))
     own = {"rank": told.r, "alpha": told.lora_alpha, "targets": tuple(sorted(told.target_modules))}
     wanted = given | ({"targets": tuple(sorted(given["targets"]))} if "targets" in given else {})
     for name, value in own.items():

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from llmosd import device
 from llmosd.architectures.config import ModelConfig
 from llmosd.architectures.dtypes import QUANTIZED, check_served
@@ -12,6 +10,7 @@ from llmosd.architectures.families.table import family_of
 from llmosd.config import Config
 from llmosd.errors import InvalidField
 from llmosd.ipc.messages import LoadEngine
+from llmosd.store.adapter_config import read_config
 from llmosd.store.manifest import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TOKENIZER
 from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
@@ -21,10 +20,6 @@ from llmosd.supervisor.memory import Estimate, estimate
 from llmosd.supervisor.resident import Resident
 
 _HEARTBEAT_SECONDS = 0.5
-
-
-class _AdapterConfig(msgspec.Struct):
-    target_modules: list[str]
 
 
 class Planner:
@@ -122,12 +117,17 @@ class Planner:
 
     def base_dir(self, record: VersionRecord) -> str:
         """Where the weights are that an adapter is for; "": the version has weights of its own."""
+        base = self._base(record)
+        return str(self._store.path(*base)) if base else ""
+
+    def _base(self, record: VersionRecord) -> tuple[str, int] | None:
+        """Model and number of the version that an adapter is for."""
         name = self._store.manifest(record.model_id, record.version).adapter_base
         if not name:
-            return ""
-        base = ModelRef.parse(name)
-        assert base.version is not None, "manifests name versions"
-        return str(self._store.path(base.model_id, base.version))
+            return None
+        ref = ModelRef.parse(name)
+        assert ref.version is not None, "manifests name versions"
+        return ref.model_id, ref.version
 
     def shared_base(self, record: VersionRecord) -> ModelRef | None:
         """The version in whose process an adapter can be served; None where it needs its own.
@@ -135,27 +135,23 @@ class Planner:
         Versions with weights of their own need it, and adapters with a head or words of their own,
         or to what a step cannot change row by row.
         """
-        own = self._store.manifest(record.model_id, record.version)
-        name = own.adapter_base
-        if not name:
+        base, store = self._base(record), self._store
+        if base is None:
             return None
-        base = ModelRef.parse(name)
-        assert base.version is not None, "manifests name versions"
-        config = self._store.config(record.model_id, record.version, ModelConfig)
-        manifest = self._store.manifest(base.model_id, base.version)
-        words = [each.files[TOKENIZER].sha256 for each in (own, manifest)]
-        adapted = {target.rpartition(".")[2] for target in self._targets(record)}
+        config = store.config(record.model_id, record.version, ModelConfig)
+        words = [
+            store.manifest(model_id, version).files[TOKENIZER].sha256
+            for model_id, version in ((record.model_id, record.version), base)
+        ]
+        told = read_config(store.read_file(record.model_id, record.version, ADAPTER_CONFIG))
+        adapted = {target.rpartition(".")[2] for target in told.target_modules}
         products = family_of(config.architecture).products.values()
         known = {part.rpartition(".")[2] for parts in products for part in parts}
         shared = config.head == "language" and words[0] == words[1] and adapted <= known
-        return base if shared else None
+        return ModelRef(*base) if shared else None
 
     def _file_size(self, record: VersionRecord, name: str) -> int:
         return self._store.manifest(record.model_id, record.version).files[name].bytes
-
-    def _targets(self, record: VersionRecord) -> list[str]:
-        data = self._store.read_file(record.model_id, record.version, ADAPTER_CONFIG)
-        return msgspec.json.decode(data, type=_AdapterConfig).target_modules
 
     def path(self, record: VersionRecord) -> Path:
         """Where a version's files are."""

@@ -12,10 +12,7 @@ import structlog
 
 from llmosd.config import Config
 from llmosd.errors import EngineLost, ModelInUse, ModelNotLoaded, ServerDraining
-from llmosd.store.names import ModelRef
 from llmosd.store.records import VersionRecord
-from llmosd.store.versions import VersionStore
-from llmosd.supervisor.launcher import Launcher
 from llmosd.supervisor.model_handle import ModelHandle
 from llmosd.supervisor.resident import Resident, State
 from llmosd.supervisor.stage import Report, Stage
@@ -53,18 +50,11 @@ class Unloaded:
 class ModelPool:
     """Every version that is or should be in memory."""
 
-    def __init__(
-        self,
-        config: Config,
-        store: VersionStore,
-        launcher: Launcher,
-        resident_bytes: Callable[[], int],
-        resolve: Callable[[ModelRef], VersionRecord],
-    ) -> None:
-        """See Stage."""
+    def __init__(self, config: Config, stage: Stage) -> None:
+        """`stage` brings versions into memory."""
         self._config = config
-        self.stage = Stage(config, store, launcher, resident_bytes, resolve)
-        self.planner, self.pins = self.stage.planner, self.stage.pins
+        self.stage = stage
+        self.planner, self.pins = stage.planner, stage.pins
 
     def configure(self, config: Config) -> None:
         """Go by these settings; of an engine that is loaded only the tenants' shares change."""

@@ -8,6 +8,7 @@ import pytest
 from llmosd.config import Config
 from llmosd.supervisor.pool import ModelPool
 from llmosd.supervisor.resident import State
+from llmosd.supervisor.stage import Stage
 
 RECORD = SimpleNamespace(name="models/m/versions/1", model_id="m", version=1)
 
@@ -28,7 +29,8 @@ class Engine:
 
 
 def pool_with(engine):
-    pool = ModelPool(Config(device="cpu"), None, None, lambda: 0, None)
+    config = Config(device="cpu")
+    pool = ModelPool(config, Stage(config, None, None, lambda: 0, None))
     resident = pool.want(RECORD, -1.0, "float32")
     resident.handle, resident.state = engine, State.LOADED
     return pool
